@@ -1,0 +1,88 @@
+// Package engine is the seam between the supervisor and what isolates the
+// guest. An engine boots one Machine for one supervisor process and is tied to
+// it: when the supervisor dies, by SIGKILL too, everything of the machine dies.
+package engine
+
+import (
+	"context"
+	"os"
+	"syscall"
+
+	"github.com/libmicrosandbox/microsandbox/core/image"
+)
+
+// Config is one sandbox as the engine sees it.
+type Config struct {
+	ID   string // unique among the living sandboxes of the host: lower-case hex
+	Name string // the caller's name for it; a label, never a path
+	// Dir is a private directory (mode 0700, absolute path of any length) that
+	// the supervisor made and removes. The engine keeps its files there.
+	Dir          string
+	Root         image.Root
+	MemoryBytes  uint64 // limit, never 0
+	OverlayBytes uint64 // limit of changes to the root, never 0
+	// Log takes one line for the supervisor's log; never nil.
+	Log func(format string, args ...any)
+}
+
+// Engine is a way to isolate.
+type Engine interface {
+	// Name is the engine's label: "gvisor".
+	Name() string
+	// Boot returns a machine in which programs can be started. On error
+	// (a *fault.Error with its stage) nothing is left: no process, mount,
+	// cgroup or file outside cfg.Dir.
+	Boot(ctx context.Context, cfg Config) (Machine, error)
+}
+
+// Program is what Machine.Start runs. Bytes are bytes: an engine that cannot
+// carry a string exactly must refuse it.
+type Program struct {
+	Argv []string
+	Env  []string // the whole environment
+	Cwd  string   // absolute, in the guest; "" = Machine's default
+	// Stdio are the guest's 0, 1 and 2, or nil for /dev/null. Start takes
+	// ownership of the files and closes them, on error too. The engine may set
+	// O_NONBLOCK on them, so the caller never passes a host program's own
+	// open file description.
+	Stdio [3]*os.File
+}
+
+// Machine is a booted guest. All methods may be called from any goroutine.
+type Machine interface {
+	// Start starts a program. A program that cannot be executed is a
+	// *fault.Error with code Exec, errno, and StageExec or StageCwd.
+	Start(ctx context.Context, p Program) (Process, error)
+	// Receipt lists what is enforced by what: "protection: mechanism".
+	Receipt() []string
+	// SignalAll sends sig to every program, descendants too.
+	SignalAll(sig syscall.Signal) error
+	// Done is closed when the machine has ended by itself or by Close.
+	Done() <-chan struct{}
+	// Cause tells why it ended; valid once Done is closed.
+	Cause() Cause
+	// Close kills everything and returns when every process of the machine has
+	// been reaped and every file outside Config.Dir removed. Idempotent.
+	Close() error
+}
+
+// Process is one program in a machine.
+type Process interface {
+	// PID is the process id inside the guest.
+	PID() int
+	// Wait returns how the program ended. It is called exactly once, from a
+	// goroutine of its own, and returns an error when the machine ended first.
+	Wait() (syscall.WaitStatus, error)
+	// Signal sends sig to the program. ESRCH when it has ended.
+	Signal(sig syscall.Signal) error
+}
+
+// Cause is why a machine ended.
+type Cause int
+
+// The causes.
+const (
+	Closed      Cause = iota // Close was called
+	Crashed                  // the engine's process died
+	MemoryLimit              // Config.MemoryBytes was exceeded
+)

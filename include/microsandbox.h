@@ -1,0 +1,426 @@
+/*
+ * libmicrosandbox: run untrusted code from inside any program.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ *     msb_error err = MSB_ERROR_INIT;
+ *     msb_sandbox_options so = MSB_SANDBOX_OPTIONS_INIT;
+ *     msb_process_options po = MSB_PROCESS_OPTIONS_INIT;
+ *     const char *argv[] = {"echo", "hello", NULL};
+ *     msb_handle sandbox, process;
+ *     msb_outcome outcome = MSB_OUTCOME_INIT;
+ *
+ *     po.argv = argv;
+ *     po.stdio[1].kind = MSB_STDIO_INHERIT;
+ *     if (msb_sandbox_create(&so, &sandbox, &err) != MSB_OK ||
+ *         msb_process_start(sandbox, &po, &process, &err) != MSB_OK ||
+ *         msb_wait(process, -1, &outcome, &err) != MSB_OK)
+ *             fprintf(stderr, "%s\n", err.message);
+ *     msb_close(sandbox);
+ *
+ * Rules that hold for every function:
+ *
+ * Results.  MSB_OK or a negative MSB_E_*.  Numbers are never reused.  What a
+ *   guest program did is an msb_outcome, not an error.  Each function lists the
+ *   codes to expect; INVALID, HANDLE, FORKED and INTERNAL can come from all.
+ * Errors.  The last argument is the caller's msb_error, or NULL.  Set its size
+ *   (MSB_ERROR_INIT); a size below 16 leaves it untouched.  It is written on
+ *   every call, on success too (code 0, empty message).
+ * Handles.  0 is never valid.  A stale, forged, closed or wrong-kind handle
+ *   gives MSB_E_HANDLE, from any thread.  Values stay below 2^53.
+ * Structs.  Each starts with `size`, set by the caller to sizeof.  A smaller
+ *   size means that later fields are 0 (input) or not wanted (output).  A larger
+ *   one is accepted as long as the unknown input tail is all zero bytes, else
+ *   MSB_E_TOO_NEW; an unknown output tail is left alone.  Zero is always the
+ *   default.  Reserved fields must be 0.
+ * Memory.  Inputs are copied before return.  The library returns no memory to
+ *   free: text goes to the caller's buffer, and the needed length is reported.
+ * Strings.  Paths, argv and environment are NUL-terminated bytes of any
+ *   encoding.  Names and messages are UTF-8.
+ * Descriptors.  Each one that the library returns is close-on-exec, blocking
+ *   unless stated, and the caller's to close.
+ * Threads.  Every function may be called from any thread at any time, on the
+ *   same handle too.  No function calls back.
+ * Time.  Monotonic milliseconds.  Timeouts: negative = for ever, 0 = poll.
+ *   Limits in option structs: 0 = the default.
+ * Fork.  In a process forked after the library was loaded every call gives
+ *   MSB_E_FORKED at once.  exec and posix_spawn are unaffected.
+ * Process.  The library keeps the host's signal mask and handlers, limits,
+ *   working directory, umask, environment and descriptor flags as they were,
+ *   and never prints, exits or aborts.  It cannot be unloaded.  glibc only.
+ */
+#ifndef MICROSANDBOX_H
+#define MICROSANDBOX_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#  if defined(MSB_BUILDING)
+#    define MSB_API __declspec(dllexport)
+#  else
+#    define MSB_API __declspec(dllimport)
+#  endif
+typedef intptr_t msb_os_fd; /* a HANDLE */
+#else
+#  define MSB_API __attribute__((visibility("default")))
+typedef int32_t msb_os_fd;  /* a file descriptor */
+#endif
+
+#define MSB_VERSION_MAJOR 0
+#define MSB_VERSION_MINOR 1
+#define MSB_VERSION_PATCH 0
+#define MSB_VERSION ((MSB_VERSION_MAJOR << 16) | (MSB_VERSION_MINOR << 8) | MSB_VERSION_PATCH)
+
+typedef uint64_t msb_handle;
+typedef int32_t msb_result;
+
+/* ---- results ---------------------------------------------------------- */
+
+#define MSB_OK              0
+#define MSB_E_INVALID      (-1)  /* a wrong argument; the message names it */
+#define MSB_E_HANDLE       (-2)  /* stale, forged, closed or wrong-kind handle */
+#define MSB_E_STATE        (-3)  /* not possible in the present state */
+#define MSB_E_TIMED_OUT    (-4)  /* the given time passed; the operation goes on */
+#define MSB_E_CANCELED     (-5)  /* msb_cancel was called */
+#define MSB_E_CLOSED       (-6)  /* the handle was closed during the call */
+#define MSB_E_NOT_FOUND    (-7)  /* no such sandbox, file or directory */
+#define MSB_E_EXISTS       (-8)  /* a living sandbox has this name */
+#define MSB_E_PERMISSION   (-9)  /* the operating system refused */
+#define MSB_E_UNSUPPORTED (-10)  /* this engine, kernel or build cannot do it */
+#define MSB_E_LIMIT       (-11)  /* too many or too large (descriptors, memory, argv) */
+#define MSB_E_TOO_NEW     (-12)  /* the caller uses fields or flags of a later version */
+#define MSB_E_SETUP       (-13)  /* a protection could not be applied; nothing runs */
+#define MSB_E_EXEC        (-14)  /* the program could not be started; see sys_errno */
+#define MSB_E_IO          (-15)  /* a system call failed; see sys_errno */
+#define MSB_E_FORKED      (-16)  /* the library was loaded before fork() */
+#define MSB_E_LAUNCH      (-17)  /* the msb executable could not be started or misbehaved */
+#define MSB_E_BOOT        (-18)  /* the engine did not come up */
+#define MSB_E_DONE        (-19)  /* already finished: there is nothing to act on */
+#define MSB_E_GONE        (-20)  /* the sandbox ended before it could answer */
+#define MSB_E_BUFFER      (-21)  /* the buffer is too small; the needed length was stored */
+#define MSB_E_INTERNAL    (-99)  /* a bug in the library; the message says where */
+
+/* Where an error arose. */
+#define MSB_STAGE_NONE      0
+#define MSB_STAGE_ARGUMENT  1  /* checking the arguments */
+#define MSB_STAGE_LAUNCH    2  /* finding and starting msb */
+#define MSB_STAGE_CONFIG    3  /* msb reading its configuration */
+#define MSB_STAGE_STATE     4  /* state directory, name, records */
+#define MSB_STAGE_ROOT      5  /* root file system */
+#define MSB_STAGE_ENGINE    6  /* booting the engine */
+#define MSB_STAGE_CONTROL   7  /* talking to the supervisor */
+#define MSB_STAGE_EXEC      8  /* starting a program: the executable */
+#define MSB_STAGE_CWD       9  /* starting a program: its working directory */
+#define MSB_STAGE_STDIO    10  /* starting a program: its stdio */
+
+typedef struct msb_error {
+	uint32_t size;
+	int32_t code;        /* the returned code */
+	int32_t sys_errno;   /* errno of the failing system call, or 0 */
+	uint32_t stage;      /* MSB_STAGE_* */
+	char message[496];   /* UTF-8, one line, NUL-terminated, "" on success */
+} msb_error;
+#define MSB_ERROR_INIT { (uint32_t)sizeof(msb_error), 0, 0, 0, {0} }
+
+/* ---- library ---------------------------------------------------------- */
+
+/* The version of the loaded library, as in MSB_VERSION. Works after fork. */
+MSB_API uint32_t msb_version(void);
+
+/* The name of a result ("MSB_E_INVALID"), static; "MSB_E_?" when unknown. Works after fork. */
+MSB_API const char *msb_result_name(msb_result result);
+
+/*
+ * Sends one line of text per action on a sandbox (time, name, pid, action) to
+ * fd; -1 turns it off (the default). The library keeps a duplicate: the caller
+ * may close its own. A line that cannot be written at once is dropped and
+ * counted, never waited for. Expect: IO (fd is not open), LIMIT.
+ */
+MSB_API msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err);
+
+/* ---- sandboxes -------------------------------------------------------- */
+
+#define MSB_ENGINE_AUTO   0  /* the strongest that a probe run has shown to work */
+#define MSB_ENGINE_GVISOR 1  /* a kernel in user space; needs neither KVM nor root */
+
+#define MSB_ROOT_HOST  0  /* read-only view of the host's toolchain, writable /tmp and home */
+#define MSB_ROOT_DIR   1  /* a directory; changes stay in memory */
+#define MSB_ROOT_EROFS 2  /* an EROFS image file; changes stay in memory */
+
+/* msb_sandbox_options.flags */
+#define MSB_CREATE_ASYNC 1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
+
+/*
+ * All zero (after size) is a useful sandbox:
+ *
+ *   field             0 means
+ *   name              generated, "msb-" and 12 hex digits
+ *   msb_path          `msb` beside the library, then ../libexec/microsandbox/msb
+ *                     from there, then the directory set at build time
+ *   state_dir         $MSB_HOME, else $XDG_RUNTIME_DIR/microsandbox, else
+ *                     /run/user/UID/microsandbox, else /tmp/microsandbox-UID;
+ *                     read at each call
+ *   engine            MSB_ENGINE_AUTO
+ *   root_kind         MSB_ROOT_HOST (root_path must then be NULL)
+ *   memory_bytes      512 MiB, in-memory files included; at least 64 MiB
+ *   overlay_bytes     half of memory_bytes
+ *   start_timeout_ms  30000
+ *   stop_grace_ms     2000, between TERM and KILL at close; negative = none
+ *
+ * The guest's programs run as uid 0 of the sandbox with the capabilities
+ * CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
+ * NET_BIND_SERVICE, SYS_CHROOT and SETFCAP: all of them virtual, none on the
+ * host. There is no network but loopback.
+ */
+typedef struct msb_sandbox_options {
+	uint32_t size;
+	uint32_t flags;
+	const char *name;       /* 1 to 128 bytes of UTF-8; no '/', control bytes, "." or ".." */
+	const char *msb_path;
+	const char *state_dir;  /* at most 3000 bytes; made when missing */
+	uint32_t engine;        /* MSB_ENGINE_* */
+	uint32_t root_kind;     /* MSB_ROOT_* */
+	const char *root_path;
+	uint64_t memory_bytes;
+	uint64_t overlay_bytes; /* changes to the root file system */
+	int64_t start_timeout_ms;
+	int64_t stop_grace_ms;
+} msb_sandbox_options;
+#define MSB_SANDBOX_OPTIONS_INIT \
+	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+#define MSB_STATE_STARTING 1
+#define MSB_STATE_RUNNING  2
+#define MSB_STATE_DRAINING 3
+#define MSB_STATE_STOPPED  4  /* ended; the outcome says how */
+
+/* msb_sandbox_info.flags and msb_sandbox_entry.flags */
+#define MSB_INFO_ATTACHED 1u  /* ends with its owner */
+#define MSB_INFO_OWNER    2u  /* this handle is the owner's (not in entries) */
+
+typedef struct msb_sandbox_info {
+	uint32_t size;
+	uint32_t state;           /* MSB_STATE_* */
+	uint32_t engine;          /* the engine in use, never AUTO */
+	uint32_t flags;           /* MSB_INFO_* */
+	int32_t pid;              /* the supervisor's */
+	uint32_t programs;        /* running now */
+	uint64_t memory_bytes;    /* the limit in force */
+	uint64_t overlay_bytes;
+	int64_t created_unix_ms;
+	char receipt[1024];       /* what is enforced by what: lines of "protection: mechanism" */
+} msb_sandbox_info;
+#define MSB_SANDBOX_INFO_INIT \
+	{ (uint32_t)sizeof(msb_sandbox_info), 0, 0, 0, 0, 0, 0, 0, 0, {0} }
+
+typedef struct msb_sandbox_entry {
+	uint32_t size;
+	uint32_t state;
+	int32_t pid;
+	uint32_t engine;
+	uint32_t flags;
+	uint32_t reserved;
+	int64_t created_unix_ms;
+	char name[136];           /* NUL-terminated */
+} msb_sandbox_entry;
+
+/*
+ * Creates a sandbox: one supervisor process (msb) with its engine. The caller's
+ * process is its owner: it ends with the owner or with msb_close, unless
+ * disarmed. Blocks up to start_timeout_ms, or not at all with MSB_CREATE_ASYNC;
+ * a failed asynchronous start comes out of msb_wait. On failure nothing is left
+ * and *out is 0. Ownership: *out is closed with msb_close.
+ * Expect: EXISTS, NOT_FOUND, PERMISSION, LAUNCH, BOOT, SETUP, TIMED_OUT,
+ * UNSUPPORTED, LIMIT, IO, CANCELED.
+ */
+MSB_API msb_result msb_sandbox_create(const msb_sandbox_options *options, msb_handle *out, msb_error *err);
+
+/*
+ * Tells whether a sandbox with these options would work here, by booting one
+ * and running a program in it: on success *out holds what would be enforced by
+ * what, else the error names the cause and the remedy. Blocks up to
+ * start_timeout_ms. options may be NULL. Expect: as msb_sandbox_create.
+ */
+MSB_API msb_result msb_probe(const msb_sandbox_options *options, msb_sandbox_info *out, msb_error *err);
+
+/*
+ * Opens a living sandbox by name, from any process of the same user. The handle
+ * does not own the sandbox: msb_close releases it and nothing more. state_dir
+ * as in the options. Blocks up to 10 s. Expect: NOT_FOUND, PERMISSION, GONE, TIMED_OUT.
+ */
+MSB_API msb_result msb_sandbox_open(const char *name, const char *state_dir, msb_handle *out, msb_error *err);
+
+/*
+ * Lists the living sandboxes of a state directory, by name. entries may be NULL
+ * when capacity is 0; entries[0].size gives the size of each element. *count is
+ * set to how many there are; BUFFER when that exceeds capacity (the first ones
+ * are filled in). Expect: BUFFER, PERMISSION, IO.
+ */
+MSB_API msb_result msb_sandbox_list(const char *state_dir, msb_sandbox_entry *entries, uint32_t capacity,
+                                    uint32_t *count, msb_error *err);
+
+/* The supervisor's process id, as given at start; 0 while it is not yet known. */
+MSB_API msb_result msb_sandbox_pid(msb_handle sandbox, int32_t *out, msb_error *err);
+
+/*
+ * Copies the name and a NUL into buffer (capacity bytes); *length (may be NULL)
+ * is the length without the NUL. buffer may be NULL when capacity is 0.
+ * Expect: BUFFER (nothing copied).
+ */
+MSB_API msb_result msb_sandbox_name(msb_handle sandbox, char *buffer, uint32_t capacity, uint32_t *length,
+                                    msb_error *err);
+
+/* What the sandbox is and does now. Blocks up to 10 s. Expect: DONE, GONE, STATE (still starting). */
+MSB_API msb_result msb_sandbox_info_get(msb_handle sandbox, msb_sandbox_info *out, msb_error *err);
+
+/*
+ * Requests a drain: new programs are refused, running ones go on until they end
+ * or deadline_ms has passed (negative = no deadline), then TERM, grace, KILL.
+ * The outcome's cause is then DRAINED. Returns at once. Expect: DONE, GONE.
+ */
+MSB_API msb_result msb_sandbox_drain(msb_handle sandbox, int64_t deadline_ms, msb_error *err);
+
+/*
+ * Requests a stop: TERM to all programs, grace_ms, KILL (negative = the
+ * sandbox's own stop_grace_ms). A supervisor that does not answer is killed.
+ * Returns at once; msb_wait tells the end. Expect: DONE, GONE.
+ */
+MSB_API msb_result msb_sandbox_stop(msb_handle sandbox, int64_t grace_ms, msb_error *err);
+
+/*
+ * Detaches the sandbox from its owner: from the acknowledged return on, neither
+ * msb_close nor the owner's death ends it. Idempotent. Blocks up to 10 s.
+ * Expect: STATE (not the owner's handle, or still starting), DONE, GONE, TIMED_OUT.
+ */
+MSB_API msb_result msb_sandbox_disarm(msb_handle sandbox, msb_error *err);
+
+/* ---- programs --------------------------------------------------------- */
+
+#define MSB_STDIO_NULL    0  /* /dev/null */
+#define MSB_STDIO_PIPE    1  /* a pipe; msb_process_stdio gives the caller's end */
+#define MSB_STDIO_FD      2  /* the caller's descriptor `fd`; its flags stay as they are */
+#define MSB_STDIO_INHERIT 3  /* the caller's own descriptor 0, 1 or 2 */
+
+typedef struct msb_stdio {
+	uint32_t kind;      /* MSB_STDIO_* */
+	uint32_t reserved;
+	int64_t fd;         /* for MSB_STDIO_FD, else 0; the caller may close it after the call */
+} msb_stdio;
+
+/* msb_process_options.flags */
+#define MSB_START_ASYNC     1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
+#define MSB_START_CLEAR_ENV 2u  /* no default environment, only env */
+
+/*
+ *   field             0 means
+ *   argv              (required) NULL-terminated; argv[0] is looked up in the
+ *                     guest's PATH unless it has a '/'
+ *   env               NULL-terminated NAME=VALUE; added to the default
+ *                     PATH, HOME=/root and LANG=C.UTF-8
+ *   cwd               the root's work directory: /work for MSB_ROOT_HOST, else /
+ *   stdio             /dev/null
+ *   start_timeout_ms  30000
+ * argv, env and cwd together are at most 1 MiB.
+ */
+typedef struct msb_process_options {
+	uint32_t size;
+	uint32_t flags;
+	const char *const *argv;
+	const char *const *env;
+	const char *cwd;
+	msb_stdio stdio[3];  /* stdin, stdout, stderr */
+	int64_t start_timeout_ms;
+} msb_process_options;
+#define MSB_PROCESS_OPTIONS_INIT \
+	{ (uint32_t)sizeof(msb_process_options), 0, 0, 0, 0, { {0, 0, 0}, {0, 0, 0}, {0, 0, 0} }, 0 }
+
+/*
+ * Starts a program. Any number may run at once. Allowed while the sandbox is
+ * still starting (with MSB_START_ASYNC it then waits its turn). Closing the
+ * handle does not end the program; ending the sandbox does. Ownership: *out is
+ * closed with msb_close.
+ * Expect: EXEC (stage EXEC: sys_errno ENOENT, EACCES, ENOEXEC, …; stage CWD:
+ * the working directory), STATE (draining), DONE, GONE, LIMIT, TIMED_OUT.
+ */
+MSB_API msb_result msb_process_start(msb_handle sandbox, const msb_process_options *options, msb_handle *out,
+                                     msb_error *err);
+
+/*
+ * Gives the caller's end of a pipe: which is 0 (write end of its stdin), 1 or 2
+ * (read ends). Each can be taken once, then it is the caller's to close; one
+ * that was never taken is closed with the handle. Works at once after an
+ * asynchronous start. Expect: STATE (not a pipe, or taken already).
+ */
+MSB_API msb_result msb_process_stdio(msb_handle process, uint32_t which, msb_os_fd *out, msb_error *err);
+
+/* ---- any handle ------------------------------------------------------- */
+
+#define MSB_CAUSE_UNKNOWN       0  /* it ended; how could not be learnt */
+#define MSB_CAUSE_EXITED        1  /* program: exit_code */
+#define MSB_CAUSE_SIGNALED      2  /* program: signal */
+#define MSB_CAUSE_SANDBOX_ENDED 3  /* program: its sandbox ended under it */
+#define MSB_CAUSE_STOPPED       4  /* sandbox: stop or close */
+#define MSB_CAUSE_DRAINED       5  /* sandbox: drain */
+#define MSB_CAUSE_KILLED        6  /* sandbox: msb_kill, or SIGKILL from elsewhere */
+#define MSB_CAUSE_OWNER_GONE    7  /* sandbox: its owner ended */
+#define MSB_CAUSE_MEMORY_LIMIT  8  /* sandbox and its programs: over memory_bytes */
+#define MSB_CAUSE_CRASHED       9  /* sandbox: the supervisor or engine failed */
+#define MSB_CAUSE_START_FAILED 10  /* it never ran; msb_wait returns the error */
+
+typedef struct msb_outcome {
+	uint32_t size;
+	uint32_t cause;        /* MSB_CAUSE_* */
+	int32_t exit_code;     /* 0 to 255 with EXITED, else -1 */
+	int32_t signal;        /* with SIGNALED (Linux number), else 0 */
+	int64_t wall_time_ns;  /* from start to end; -1 when unknown */
+} msb_outcome;
+#define MSB_OUTCOME_INIT { (uint32_t)sizeof(msb_outcome), 0, 0, 0, 0 }
+
+/*
+ * Signals. A sandbox takes 0 or 9 (SIGKILL): both kill the supervisor, engine
+ * and programs, at once. A program takes 1 to 64. Never reaches another process
+ * whose id was reused, and works while other threads wait or read.
+ * Expect: DONE (finished already), STATE (a program that is still starting), GONE.
+ */
+MSB_API msb_result msb_kill(msb_handle handle, int32_t signo, msb_error *err);
+
+/*
+ * Waits until the sandbox or program has ended. Any number of threads may wait,
+ * and again later: the outcome stays. out may be NULL. A start that failed
+ * returns its error here, with cause START_FAILED.
+ * Expect: TIMED_OUT, CANCELED, CLOSED, or the error of a failed start.
+ */
+MSB_API msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *out, msb_error *err);
+
+/* msb_wait without waiting: *done is 1 and out is filled in, or *done is 0. */
+MSB_API msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *out, msb_error *err);
+
+#define MSB_EVENT_READY 1u  /* started, or failed to */
+#define MSB_EVENT_DONE  2u  /* ended; for a sandbox: and nothing of it is left */
+
+/*
+ * Gives a descriptor (the read end of a pipe, non-blocking) that becomes
+ * readable once any of the events has happened: one byte, then end of file. It
+ * works with poll, select, epoll, asyncio and libuv, and goes on to work after
+ * msb_close. Each call makes a new one. Expect: LIMIT.
+ */
+MSB_API msb_result msb_fd(msb_handle handle, uint32_t events, msb_os_fd *out, msb_error *err);
+
+/* Makes every call that blocks on this handle now return MSB_E_CANCELED. */
+MSB_API msb_result msb_cancel(msb_handle handle, msb_error *err);
+
+/*
+ * Gives the handle back: it is invalid at once, blocked calls return
+ * MSB_E_CLOSED. An attached sandbox of the owner is asked to stop (TERM, grace,
+ * KILL) and killed when it does not; take an MSB_EVENT_DONE descriptor first to
+ * learn when nothing is left. Never blocks; 0 is a no-op.
+ */
+MSB_API msb_result msb_close(msb_handle handle);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MICROSANDBOX_H */
