@@ -1,0 +1,186 @@
+// Package control is the protocol between the library and a supervisor: small
+// JSON messages over a SOCK_SEQPACKET socket, descriptors beside them.
+//
+// A client sends requests, each with an id of its own; the supervisor answers
+// each with one reply of the same id, in any order, and sends events in
+// between. A program is known by a number that the client chose, so that an
+// event about it can never overtake its name. docs/architecture.md lists the
+// messages.
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/image"
+)
+
+// Protocol is the version of this protocol and of Config. A library and an msb
+// of different versions refuse each other.
+const Protocol = 1
+
+const (
+	// MaxFrame is the largest frame on the socket, in bytes. A larger message
+	// travels in a sealed memfd.
+	MaxFrame = 64 << 10
+	// MaxMessage is the largest message at all, in bytes: 1 MiB of argv and
+	// environment grows by 4/3 in base64, plus room for the rest.
+	MaxMessage = 2 << 20
+	// MaxFDs is the most descriptors that one frame may carry.
+	MaxFDs = 8
+)
+
+// Type says what a message is.
+type Type string
+
+// Requests, and the body that each takes and returns.
+const (
+	Start  Type = "start"  // StartRequest, three stdio descriptors as listed in it
+	Signal Type = "signal" // SignalRequest
+	Stop   Type = "stop"   // StopRequest; answered before the sandbox ends
+	Drain  Type = "drain"  // DrainRequest; answered before the sandbox ends
+	Detach Type = "detach" // owner only
+	Info   Type = "info"   // returns InfoReply
+)
+
+// Answers and events.
+const (
+	Reply  Type = "reply"
+	Ready  Type = "ready"  // to the owner: programs can start
+	Failed Type = "failed" // to the owner: Err says why the boot failed
+	Exited Type = "exited" // ExitedEvent: a program of this client ended
+	Ended  Type = "ended"  // EndedEvent: the last message of a sandbox
+)
+
+// Message is one frame.
+type Message struct {
+	Version int             `json:"v"`
+	Type    Type            `json:"t"`
+	ID      uint64          `json:"id,omitempty"` // request and reply only
+	Err     *fault.Error    `json:"e,omitempty"`
+	Body    json.RawMessage `json:"b,omitempty"`
+}
+
+// Config is what a supervisor is started with, as JSON in a sealed memfd.
+type Config struct {
+	Protocol     int           `json:"protocol"`
+	Name         string        `json:"name"`
+	ID           string        `json:"id"`
+	StateDir     string        `json:"state_dir"`
+	Engine       string        `json:"engine"` // "" = the strongest that works
+	Root         image.Root    `json:"root"`
+	MemoryBytes  uint64        `json:"memory_bytes"`
+	OverlayBytes uint64        `json:"overlay_bytes"`
+	StopGrace    time.Duration `json:"stop_grace_ns"`
+	BootTimeout  time.Duration `json:"boot_timeout_ns"`
+	OwnerPid     int           `json:"owner_pid"`
+}
+
+// StartRequest starts a program. Argv, Env and Cwd are raw bytes. Stdio says for
+// 0, 1 and 2 which of the frame's descriptors to use: a Stdio* constant and the
+// descriptors follow in order.
+type StartRequest struct {
+	Program uint64   `json:"p"`
+	Argv    [][]byte `json:"argv"`
+	Env     [][]byte `json:"env,omitempty"`
+	Cwd     []byte   `json:"cwd,omitempty"`
+	Stdio   [3]Stdio `json:"stdio"`
+}
+
+// Stdio is how one of a program's standard streams is made.
+type Stdio uint8
+
+// The kinds of stdio on the wire.
+const (
+	StdioNull  Stdio = 0 // no descriptor
+	StdioOwn   Stdio = 1 // a descriptor that nobody else uses: may be donated
+	StdioShare Stdio = 2 // a host program's descriptor: its flags must not change
+)
+
+// SignalRequest signals a program of this client.
+type SignalRequest struct {
+	Program uint64 `json:"p"`
+	Signo   int    `json:"signo"`
+}
+
+// StopRequest ends the sandbox: TERM, Grace, KILL. A negative Grace takes the
+// sandbox's own.
+type StopRequest struct {
+	Grace time.Duration `json:"grace_ns"`
+}
+
+// DrainRequest refuses new programs; those that run get until Deadline
+// (negative: for ever).
+type DrainRequest struct {
+	Deadline time.Duration `json:"deadline_ns"`
+}
+
+// InfoReply is what a sandbox is and does now.
+type InfoReply struct {
+	State        uint32   `json:"state"`
+	Engine       string   `json:"engine"`
+	Attached     bool     `json:"attached"`
+	Pid          int      `json:"pid"`
+	Programs     int      `json:"programs"`
+	MemoryBytes  uint64   `json:"memory_bytes"`
+	OverlayBytes uint64   `json:"overlay_bytes"`
+	CreatedMS    int64    `json:"created_unix_ms"`
+	Receipt      []string `json:"receipt"`
+}
+
+// ExitedEvent tells how a program ended. Cause is an MSB_CAUSE_* number.
+type ExitedEvent struct {
+	Program uint64        `json:"p"`
+	Cause   uint32        `json:"cause"`
+	Code    int32         `json:"code"`
+	Signal  int32         `json:"signal"`
+	Wall    time.Duration `json:"wall_ns"`
+}
+
+// EndedEvent tells how the sandbox ended.
+type EndedEvent struct {
+	Cause uint32        `json:"cause"`
+	Wall  time.Duration `json:"wall_ns"`
+}
+
+// NewMessage makes a message around a body, which may be nil.
+func NewMessage(t Type, id uint64, body any) (*Message, error) {
+	m := &Message{Version: Protocol, Type: t, ID: id}
+	if body == nil {
+		return m, nil
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", t, err)
+	}
+	m.Body = raw
+	return m, nil
+}
+
+// Decode parses a frame. What it accepts is of our version and has a type.
+func Decode(frame []byte) (*Message, error) {
+	if len(frame) > MaxMessage {
+		return nil, fmt.Errorf("message of %d bytes, at most %d are allowed", len(frame), MaxMessage)
+	}
+	var m Message
+	if err := json.Unmarshal(frame, &m); err != nil {
+		return nil, fmt.Errorf("malformed message: %w", err)
+	}
+	if m.Version != Protocol {
+		return nil, fmt.Errorf("message of protocol %d, this is %d: library and msb must be of one version", m.Version, Protocol)
+	}
+	if m.Type == "" {
+		return nil, fmt.Errorf("message without a type")
+	}
+	return &m, nil
+}
+
+// Into decodes the body.
+func (m *Message) Into(body any) error {
+	if err := json.Unmarshal(m.Body, body); err != nil {
+		return fmt.Errorf("malformed %s: %w", m.Type, err)
+	}
+	return nil
+}
