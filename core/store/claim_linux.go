@@ -1,0 +1,170 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+const (
+	lockName   = "lock"
+	recordName = "record.json"
+)
+
+// Claim is a sandbox's directory, held by its supervisor through the lock in it.
+type Claim struct {
+	root  *Root
+	entry string // name in the root's directory
+	dir   *os.File
+	lock  *os.File
+	rec   Record
+}
+
+// Claim makes the directory of rec.Name. Fails with Exists while another living
+// sandbox has the name. What a dead one left is removed.
+func (r *Root) Claim(rec Record) (*Claim, error) {
+	rec.Version, rec.BootID = recordVersion, BootID()
+	target := key(rec.Name)
+	temp, err := tempName(newPrefix, target)
+	if err != nil {
+		return nil, r.claimError(err, rec.Name)
+	}
+	c, err := r.prepare(temp, rec)
+	if err != nil {
+		return nil, r.claimError(err, rec.Name)
+	}
+	for range 8 {
+		err = unix.Renameat2(r.fd(), temp, r.fd(), target, unix.RENAME_NOREPLACE)
+		if err != unix.EEXIST {
+			break
+		}
+		if !r.sweepEntry(target) {
+			err = r.conflict(target, rec.Name)
+			break
+		}
+	}
+	if err != nil {
+		c.Remove()
+		return nil, r.claimError(err, rec.Name)
+	}
+	c.entry = target
+	return c, nil
+}
+
+// prepare makes the directory under its temporary name, locked and with a record.
+func (r *Root) prepare(temp string, rec Record) (*Claim, error) {
+	if err := unix.Mkdirat(r.fd(), temp, 0o700); err != nil {
+		return nil, os.NewSyscallError("mkdir", err)
+	}
+	c := &Claim{root: r, entry: temp, rec: rec}
+	fd, err := unix.Openat(r.fd(), temp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		c.Remove()
+		return nil, os.NewSyscallError("open", err)
+	}
+	c.dir = os.NewFile(uintptr(fd), filepath.Join(r.dir.Name(), temp))
+	lock, err := unix.Openat(fd, lockName, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		c.lock = os.NewFile(uintptr(lock), lockName)
+		err = unix.Flock(lock, unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err == nil {
+		err = c.write()
+	}
+	if err != nil {
+		c.Remove()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (r *Root) conflict(entry, name string) error {
+	where := ""
+	if rec, err := r.read(entry); err == nil {
+		where = fmt.Sprintf(" (supervisor pid %d)", rec.Supervisor.Pid)
+	}
+	return fault.New(fault.Exists, fault.StageState, "a sandbox named %q is running%s: take another name, or open or stop that one", name, where)
+}
+
+func (r *Root) claimError(err error, name string) error {
+	var own *fault.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("state of sandbox %q in %q", name, r.path))
+}
+
+// Dir is the absolute path of the directory. It does not change.
+func (c *Claim) Dir() string { return filepath.Join(c.root.dir.Name(), c.entry) }
+
+// DirFD is the open directory; it stays the claim's.
+func (c *Claim) DirFD() int { return int(c.dir.Fd()) }
+
+// Record returns the record as written last.
+func (c *Claim) Record() Record { return c.rec }
+
+// Update changes the record, on disk by rename.
+func (c *Claim) Update(change func(*Record)) error {
+	change(&c.rec)
+	return c.write()
+}
+
+func (c *Claim) write() error {
+	data, err := json.Marshal(c.rec)
+	if err != nil {
+		return err
+	}
+	const temp = recordName + ".new"
+	fd, err := unix.Openat(c.DirFD(), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return os.NewSyscallError("open record", err)
+	}
+	file := os.NewFile(uintptr(fd), temp)
+	_, err = file.Write(data)
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.NewSyscallError("rename record", unix.Renameat(c.DirFD(), temp, c.DirFD(), recordName))
+	}
+	return err
+}
+
+// Remove takes the directory away, as one step for others, and gives up the
+// lock. Idempotent; the claim is of no use afterwards.
+func (c *Claim) Remove() error {
+	err := c.root.discard(c.entry)
+	if c.dir != nil {
+		c.dir.Close()
+	}
+	if c.lock != nil {
+		c.lock.Close()
+	}
+	return err
+}
+
+// discard renames an entry out of sight and deletes it. The caller holds its lock.
+func (r *Root) discard(entry string) error {
+	gone := entry
+	if isKey(entry) {
+		temp, err := tempName(delPrefix, entry)
+		if err != nil {
+			return err
+		}
+		switch err := unix.Renameat(r.fd(), entry, r.fd(), temp); err {
+		case nil:
+			gone = temp
+		case unix.ENOENT:
+			return nil
+		default:
+			return os.NewSyscallError("rename", err)
+		}
+	}
+	return os.RemoveAll(filepath.Join(r.dir.Name(), gone))
+}

@@ -1,0 +1,60 @@
+// Package store keeps what the library knows of living sandboxes on disk: one
+// directory per sandbox under the state root, with a record, a control socket
+// and a lock. A sandbox lives exactly as long as its supervisor holds the lock;
+// a process id in a file proves nothing.
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+// Location says where the state root is. The zero value is the default place of
+// the effective user. Environment values are passed in: Go's copy of the
+// environment is as old as the library's load.
+type Location struct {
+	Dir           string // the root itself, from an option
+	MsbHome       string // $MSB_HOME
+	XDGRuntimeDir string // $XDG_RUNTIME_DIR
+}
+
+// MaxDir is the longest state directory in bytes: the longest name inside it
+// must still fit into PATH_MAX.
+const MaxDir = 3000
+
+// Resolve returns the absolute path of the state root.
+func (l Location) Resolve() (string, error) {
+	dir := l.Dir
+	switch {
+	case dir != "":
+	case l.MsbHome != "":
+		dir = l.MsbHome
+	case filepath.IsAbs(l.XDGRuntimeDir):
+		dir = filepath.Join(l.XDGRuntimeDir, "microsandbox")
+	default:
+		dir = userDefault()
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("state directory %q", dir))
+	}
+	if len(abs) > MaxDir {
+		return "", fault.New(fault.Invalid, fault.StageState, "state directory is %d bytes long, at most %d are allowed", len(abs), MaxDir)
+	}
+	return abs, nil
+}
+
+// userDefault is /run/user/UID/microsandbox where a session manager made the
+// parent, else a directory in /tmp whose owner is checked at every use.
+func userDefault() string {
+	uid := os.Geteuid()
+	run := "/run/user/" + strconv.Itoa(uid)
+	if own, err := ownedDir(run, uid); err == nil && own {
+		return filepath.Join(run, "microsandbox")
+	}
+	return "/tmp/microsandbox-" + strconv.Itoa(uid)
+}

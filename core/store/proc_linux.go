@@ -1,0 +1,42 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// StartTime returns when a process started, in clock ticks since boot. With the
+// boot id it tells a process from a later one with the same id. A zombie has
+// ended: it is an error.
+func StartTime(pid int) (uint64, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	// The command may hold spaces and parentheses; the fields start after the last ')'.
+	i := bytes.LastIndexByte(data, ')')
+	fields := strings.Fields(string(data[max(i+1, 0):]))
+	if i < 0 || len(fields) < 20 {
+		return 0, fmt.Errorf("malformed /proc/%d/stat", pid)
+	}
+	if fields[0] == "Z" || fields[0] == "X" {
+		return 0, fmt.Errorf("process %d: %w", pid, os.ErrProcessDone)
+	}
+	return strconv.ParseUint(fields[19], 10, 64) // starttime is field 22 of proc(5)
+}
+
+// SameProcess reports whether pid is still the process that started then.
+func SameProcess(pid int, start uint64) bool {
+	now, err := StartTime(pid)
+	return err == nil && now == start
+}
+
+// BootID identifies this boot of the kernel; "" when it cannot be read.
+var BootID = sync.OnceValue(func() string {
+	data, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data))
+})

@@ -1,0 +1,29 @@
+package store
+
+// Process names a process so that a later one with the same id is not taken for it.
+type Process struct {
+	Pid   int    `json:"pid"`
+	Start uint64 `json:"start_ticks"`
+}
+
+// Alive reports whether the process still runs.
+func (p Process) Alive() bool { return p.Pid > 0 && SameProcess(p.Pid, p.Start) }
+
+// Record is what a supervisor writes about its sandbox.
+type Record struct {
+	Version      int       `json:"version"`
+	Name         string    `json:"name"`
+	ID           string    `json:"id"`
+	BootID       string    `json:"boot_id"`
+	Supervisor   Process   `json:"supervisor"`
+	Owner        Process   `json:"owner"` // Pid 0 when detached
+	Children     []Process `json:"children,omitempty"`
+	Engine       string    `json:"engine,omitempty"`
+	State        uint32    `json:"state"`
+	CreatedMS    int64     `json:"created_unix_ms"`
+	MemoryBytes  uint64    `json:"memory_bytes"`
+	OverlayBytes uint64    `json:"overlay_bytes"`
+}
+
+// recordVersion is the version of Record on disk.
+const recordVersion = 1

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+const (
+	newPrefix = ".new-" // being made by the process in its name
+	delPrefix = ".del-" // being removed by the process in its name
+)
+
+// Root is an open state root.
+type Root struct {
+	path string // absolute
+	dir  *os.File
+}
+
+// OpenRoot opens the state root and makes it when missing. It must be a
+// directory of the effective user that nobody else can write.
+func OpenRoot(path string) (*Root, error) {
+	sandboxes := filepath.Join(path, "sandboxes")
+	if err := os.MkdirAll(sandboxes, 0o700); err != nil {
+		return nil, rootError(err, path)
+	}
+	return openRoot(path)
+}
+
+// OpenExistingRoot is OpenRoot for readers: nil without an error when there is none.
+func OpenExistingRoot(path string) (*Root, error) {
+	root, err := openRoot(path)
+	if errors.Is(err, syscall.ENOENT) {
+		return nil, nil
+	}
+	return root, err
+}
+
+func openRoot(path string) (*Root, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, rootError(&os.PathError{Op: "open", Path: path, Err: err}, path)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, rootError(err, path)
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return nil, fault.New(fault.Permission, fault.StageState,
+			"state directory %q belongs to uid %d with mode %#o: it must be yours alone (chmod 700), or give another one", path, st.Uid, st.Mode&0o7777)
+	}
+	dirfd, err := unix.Openat(fd, "sandboxes", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, rootError(&os.PathError{Op: "open", Path: path + "/sandboxes", Err: err}, path)
+	}
+	return &Root{path: path, dir: os.NewFile(uintptr(dirfd), path+"/sandboxes")}, nil
+}
+
+func rootError(err error, path string) error {
+	return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("state directory %q", path))
+}
+
+// Close releases the root.
+func (r *Root) Close() error { return r.dir.Close() }
+
+// Path is the state root's absolute path.
+func (r *Root) Path() string { return r.path }
+
+func (r *Root) fd() int { return int(r.dir.Fd()) }
+
+// key is the directory name of a sandbox: a name may hold any byte that is not a
+// path separator and be longer, once escaped, than a directory entry.
+func key(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:16])
+}
+
+// isKey reports whether a directory entry is one of ours.
+func isKey(entry string) bool {
+	if len(entry) != 32 {
+		return false
+	}
+	_, err := hex.DecodeString(entry)
+	return err == nil
+}
+
+// tempName is a name that says which process works on the directory.
+func tempName(prefix, key string) (string, error) {
+	start, err := StartTime(os.Getpid())
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s%d-%d-%s", prefix, os.Getpid(), start, key), nil
+}
+
+// tempOwnerAlive reports whether the process that a temporary name speaks of
+// still lives. A name that cannot be parsed is nobody's.
+func tempOwnerAlive(entry string) bool {
+	var pid int
+	var start uint64
+	rest := strings.TrimPrefix(strings.TrimPrefix(entry, newPrefix), delPrefix)
+	if _, err := fmt.Sscanf(rest, "%d-%d-", &pid, &start); err != nil {
+		return false
+	}
+	return SameProcess(pid, start)
+}
+
+func ownedDir(path string, uid int) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return false, err
+	}
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == uid, nil
+}

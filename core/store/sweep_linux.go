@@ -1,0 +1,123 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+// List returns the records of the living sandboxes, and takes away what dead
+// ones left.
+func (r *Root) List() ([]Record, error) {
+	entries, err := r.entries()
+	if err != nil {
+		return nil, err
+	}
+	var records []Record
+	for _, entry := range entries {
+		if r.sweepEntry(entry) || !isKey(entry) {
+			continue
+		}
+		if rec, err := r.read(entry); err == nil {
+			records = append(records, rec)
+		}
+	}
+	return records, nil
+}
+
+// Find returns the record and open directory (the caller's to close) of a
+// living sandbox; NotFound when there is none.
+func (r *Root) Find(name string) (Record, *os.File, error) {
+	entry := key(name)
+	if !r.sweepEntry(entry) {
+		rec, err := r.read(entry)
+		if err == nil && rec.Name == name {
+			fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			if err == nil {
+				return rec, os.NewFile(uintptr(fd), entry), nil
+			}
+		}
+	}
+	return Record{}, nil, NotFound(name, r.path)
+}
+
+// NotFound is the error for a name without a living sandbox.
+func NotFound(name, path string) error {
+	return fault.New(fault.NotFound, fault.StageState, "no sandbox named %q is running in %q", name, path)
+}
+
+// Sweep removes what the dead sandbox of this name left; false when it lives.
+func (r *Root) Sweep(name string) bool { return r.sweepEntry(key(name)) }
+
+func (r *Root) entries() ([]string, error) {
+	if _, err := r.dir.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	names, err := r.dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.IO, fault.StageState, "list state directory "+r.path)
+	}
+	return names, nil
+}
+
+// read parses the record of an entry.
+func (r *Root) read(entry string) (Record, error) {
+	var rec Record
+	fd, err := unix.Openat(r.fd(), entry+"/"+recordName, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return rec, err
+	}
+	file := os.NewFile(uintptr(fd), recordName)
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err == nil {
+		err = json.Unmarshal(data, &rec)
+	}
+	return rec, err
+}
+
+// sweepEntry removes an entry whose supervisor is dead and reports whether it is
+// gone. A lock that can be taken proves death: the supervisor holds it from
+// before the entry has its name until the kernel closes it.
+func (r *Root) sweepEntry(entry string) bool {
+	if strings.HasPrefix(entry, newPrefix) || strings.HasPrefix(entry, delPrefix) {
+		if tempOwnerAlive(entry) {
+			return false
+		}
+		return r.discard(entry) == nil
+	}
+	if !isKey(entry) {
+		return false
+	}
+	fd, err := unix.Openat(r.fd(), entry+"/"+lockName, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return errors.Is(err, syscall.ENOENT) && r.absent(entry)
+	}
+	defer unix.Close(fd)
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return false
+	}
+	// Another sweeper may have removed this entry, and a new sandbox taken its
+	// name, between open and lock.
+	var held, now unix.Stat_t
+	if unix.Fstat(fd, &held) != nil || unix.Fstatat(r.fd(), entry+"/"+lockName, &now, unix.AT_SYMLINK_NOFOLLOW) != nil ||
+		held.Ino != now.Ino || held.Dev != now.Dev {
+		return r.absent(entry)
+	}
+	if rec, err := r.read(entry); err == nil {
+		waitGone(rec.Children)
+	}
+	return r.discard(entry) == nil
+}
+
+func (r *Root) absent(entry string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(r.fd(), entry, &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
+}
