@@ -25,7 +25,7 @@ type Client struct {
 // reader ends at end of file, at an error, or at Close.
 func NewClient(conn *Conn, onEvent func(*Message)) *Client {
 	c := &Client{conn: conn, onEvent: onEvent, closed: make(chan struct{}), pending: map[uint64]chan *Message{}}
-	go c.read()
+	fault.Go("control client", c.read)
 	return c
 }
 

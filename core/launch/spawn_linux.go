@@ -1,0 +1,260 @@
+package launch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+// Child is a supervisor that has proved its exec.
+type Child struct {
+	Pid      int
+	Process  *Process
+	Control  *control.Conn
+	Watchdog *os.File // write end; closing it tells that the owner is gone
+	stderr   *os.File // memfd
+}
+
+// Start spawns msb with cfg and waits for its startup line until ctx ends. On
+// error nothing is left. The child gets the descriptors of this package only, an
+// empty environment, / as its directory, a session of its own, and an empty
+// signal mask.
+func Start(ctx context.Context, path string, cfg control.Config) (*Child, error) {
+	var files fdSet
+	defer files.close()
+	child := &Child{}
+	startup, err := child.prepare(&files, cfg)
+	if err != nil {
+		child.discard()
+		return nil, fault.Wrap(err, fault.IO, fault.StageLaunch, "prepare supervisor")
+	}
+	defer startup.Close()
+	argv := []string{"msb", SuperviseCommand, "--name=" + cfg.Name}
+	if cfg.Engine != "" {
+		argv = append(argv, "--engine="+cfg.Engine)
+	}
+	pid, pidfd, err := spawn(path, argv, files.list)
+	if err != nil {
+		child.discard()
+		return nil, spawnError(path, err)
+	}
+	files.close() // ours would keep the startup pipe open
+	child.Pid, child.Process = pid, newProcess(pid, pidfd)
+	line, err := readLine(ctx, startup)
+	if err == nil {
+		err = parseStartup(line, path, pid)
+	} else {
+		err = child.startupError(ctx, path, err)
+	}
+	if err != nil {
+		child.Process.Kill()
+		<-child.Process.Done()
+		child.discard()
+		return nil, err
+	}
+	return child, nil
+}
+
+// prepare makes the child's descriptors in their order and our ends of them.
+func (c *Child) prepare(files *fdSet, cfg control.Config) (startup *os.File, err error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "/dev/null", Err: err}
+	}
+	files.add(null)
+	files.list = append(files.list, null)
+	stderr, err := unix.MemfdCreate("msb-stderr", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	c.stderr = os.NewFile(uintptr(stderr), "msb-stderr")
+	files.list = append(files.list, stderr)
+	conn, theirs, err := control.Pair()
+	if err != nil {
+		return nil, err
+	}
+	c.Control = conn
+	files.add(theirs)
+	data, err := json.Marshal(cfg)
+	if err != nil {
+		return nil, err
+	}
+	config, err := control.SealedMemfd("msb-config", data)
+	if err != nil {
+		return nil, err
+	}
+	files.add(config)
+	if err := pipe(files, &c.Watchdog, false); err != nil {
+		return nil, err
+	}
+	if err := pipe(files, &startup, true); err != nil {
+		return nil, err
+	}
+	return startup, nil
+}
+
+// pipe makes a pipe; ours gets the read end if reader, the child the other one.
+func pipe(files *fdSet, ours **os.File, reader bool) error {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe", err)
+	}
+	mine, theirs := p[1], p[0]
+	if reader {
+		mine, theirs = p[0], p[1]
+		if err := unix.SetNonblock(mine, true); err != nil { // so that a deadline works
+			unix.Close(mine)
+			unix.Close(theirs)
+			return os.NewSyscallError("fcntl", err)
+		}
+	}
+	*ours = os.NewFile(uintptr(mine), "pipe")
+	files.add(theirs)
+	return nil
+}
+
+// fdSet collects the child's descriptors: list in their order, owned to close.
+type fdSet struct {
+	list  []int
+	owned []int
+}
+
+func (s *fdSet) add(fd int) {
+	s.list = append(s.list, fd)
+	s.owned = append(s.owned, fd)
+}
+
+func (s *fdSet) close() {
+	control.CloseAll(s.owned)
+	s.owned = nil
+}
+
+// discard closes what prepare made.
+func (c *Child) discard() {
+	for _, f := range []*os.File{c.Watchdog, c.stderr} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if c.Control != nil {
+		c.Control.Close()
+	}
+}
+
+// spawn forks and execs. A child inherits the signal mask of the thread that
+// forks it, and the library's threads have all signals blocked: the mask is
+// emptied around the fork. SysProcAttr without os.Process keeps Go's probing
+// of pidfd support, which forks, out of the host.
+func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var none, old unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err != nil {
+		return 0, -1, os.NewSyscallError("sigmask", err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	pidfd = -1
+	attr := &syscall.ProcAttr{
+		Dir: "/",
+		Env: []string{},
+		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+	}
+	for _, fd := range fds {
+		attr.Files = append(attr.Files, uintptr(fd))
+	}
+	pid, err = syscall.ForkExec(path, argv, attr)
+	if err == nil && pidfd < 0 {
+		pidfd, err = unix.PidfdOpen(pid, 0)
+	}
+	return pid, pidfd, err
+}
+
+func spawnError(path string, err error) error {
+	e := fault.Wrap(err, fault.Launch, fault.StageLaunch, "start "+path)
+	if e.Code == fault.IO {
+		e.Code = fault.Launch
+	}
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		e.Message += ": msb must be an executable file that you may run"
+	case errors.Is(err, syscall.ENOEXEC):
+		e.Message += ": not an executable of this machine"
+	}
+	return e
+}
+
+// readLine reads up to the first newline.
+func readLine(ctx context.Context, r *os.File) ([]byte, error) {
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var line []byte
+	buf := make([]byte, maxStartup)
+	for {
+		n, err := r.Read(buf)
+		line = append(line, buf[:n]...)
+		for i, b := range line {
+			if b == '\n' {
+				return line[:i], nil
+			}
+		}
+		if len(line) > maxStartup {
+			return line, nil // parseStartup refuses and quotes it
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) && len(line) > 0 {
+				return line, nil
+			}
+			return nil, err
+		}
+	}
+}
+
+// startupError says why there was no startup line.
+func (c *Child) startupError(ctx context.Context, path string, err error) error {
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, context.DeadlineExceeded) {
+			return fault.New(fault.TimedOut, fault.StageLaunch, "%s: no startup line in time: is it msb?%s", path, c.stderrTail())
+		}
+		return cause
+	}
+	if !errors.Is(err, io.EOF) {
+		return fault.Wrap(err, fault.Launch, fault.StageLaunch, path+": read startup line")
+	}
+	// Its pipe is closed: it has exited, or is no supervisor and goes on.
+	select {
+	case <-c.Process.Done():
+		return fault.New(fault.Launch, fault.StageLaunch, "%s: %s before its startup line%s", path, c.Process.Status(), c.stderrTail())
+	case <-time.After(time.Second):
+		return fault.New(fault.Launch, fault.StageLaunch, "%s: closed its startup pipe: not a supervisor%s", path, c.stderrTail())
+	}
+}
+
+// StderrTail returns the end of what the child wrote to its standard error, in
+// one line with a leading separator, or "".
+func (c *Child) StderrTail() string { return c.stderrTail() }
+
+func (c *Child) stderrTail() string {
+	const most = 240
+	st, err := c.stderr.Stat()
+	if err != nil || st.Size() == 0 {
+		return ""
+	}
+	buf := make([]byte, most)
+	n, _ := c.stderr.ReadAt(buf, max(st.Size()-most, 0))
+	return fmt.Sprintf(": stderr ends with %q", buf[:n])
+}
+
+// Release closes what remains of the child's start besides Process.
+func (c *Child) Release() { c.discard() }
