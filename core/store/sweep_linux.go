@@ -121,3 +121,12 @@ func (r *Root) absent(entry string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(r.fd(), entry, &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT
 }
+
+// SweepAll removes what dead sandboxes left.
+func (r *Root) SweepAll() error {
+	entries, err := r.entries()
+	for _, entry := range entries {
+		r.sweepEntry(entry)
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+package core
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/store"
+)
+
+// Outcome is how a sandbox or program ended.
+type Outcome = handle.Outcome
+
+// Sandbox is a handle on a sandbox. Safe for concurrent use.
+type Sandbox struct {
+	*handle.Sandbox
+}
+
+// Flags of Info and Entry: MSB_INFO_*.
+const (
+	FlagAttached uint32 = 1
+	FlagOwner    uint32 = 2
+)
+
+// Info is what a sandbox is and does.
+type Info struct {
+	State, Engine, Flags      uint32
+	Pid                       int32
+	Programs                  uint32
+	MemoryBytes, OverlayBytes uint64
+	Created                   time.Time
+	Receipt                   []string // "protection: mechanism"
+}
+
+// Entry is one living sandbox of a state directory.
+type Entry struct {
+	Name                 string
+	State, Engine, Flags uint32
+	Pid                  int32
+	Created              time.Time
+}
+
+// Create validates the options, starts a supervisor, and returns at once with a
+// sandbox in state starting. This process owns it.
+func Create(o Options) (*Sandbox, error) {
+	cfg, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	path, err := launch.Find(o.MsbPath, o.LibraryDir)
+	if err != nil {
+		return nil, err
+	}
+	cfg.OwnerPid = os.Getpid()
+	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout)}, nil
+}
+
+// Open returns a handle that does not own a living sandbox.
+func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	path, err := state.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	root, err := store.OpenExistingRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	if root == nil {
+		return nil, store.NotFound(name, path)
+	}
+	defer root.Close()
+	sweepAll(root)
+	rec, dir, err := root.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	alive := func(pid int) bool { return pid == rec.Supervisor.Pid && rec.Supervisor.Alive() }
+	sb, err := handle.Open(ctx, name, path, int(dir.Fd()), alive)
+	if err != nil {
+		return nil, err
+	}
+	return &Sandbox{sb}, nil
+}
+
+// List returns the living sandboxes of a state directory, by name. What dead ones
+// left is removed.
+func List(state State) ([]Entry, error) {
+	path, err := state.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	root, err := store.OpenExistingRoot(path)
+	if err != nil || root == nil {
+		return nil, err
+	}
+	defer root.Close()
+	sweepAll(root)
+	records, err := root.List()
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(records))
+	for _, rec := range records {
+		e := Entry{
+			Name: rec.Name, State: rec.State, Engine: engineNumber(rec.Engine),
+			Pid: int32(rec.Supervisor.Pid), Created: time.UnixMilli(rec.CreatedMS),
+		}
+		if rec.Owner.Pid != 0 {
+			e.Flags |= FlagAttached
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// Probe boots a sandbox with these options, runs a program in it, and returns
+// what is enforced by what.
+func Probe(ctx context.Context, o Options) (Info, error) {
+	sb, err := Create(o)
+	if err != nil {
+		return Info{}, err
+	}
+	defer func() {
+		sb.Close()
+		<-sb.Done()
+	}()
+	select {
+	case <-sb.Ready():
+	case <-ctx.Done():
+		return Info{}, context.Cause(ctx)
+	}
+	if err := sb.StartErr(); err != nil {
+		return Info{}, err
+	}
+	return sb.Info(ctx)
+}
+
+// Info asks the supervisor what the sandbox is and does.
+func (s *Sandbox) Info(ctx context.Context) (Info, error) {
+	r, err := s.Sandbox.Info(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	info := Info{
+		State: r.State, Engine: engineNumber(r.Engine), Pid: int32(r.Pid), Programs: uint32(r.Programs),
+		MemoryBytes: r.MemoryBytes, OverlayBytes: r.OverlayBytes, Created: time.UnixMilli(r.CreatedMS), Receipt: r.Receipt,
+	}
+	if r.Attached {
+		info.Flags |= FlagAttached
+	}
+	if s.Owner() {
+		info.Flags |= FlagOwner
+	}
+	return info, nil
+}
+
+// SetLog sends a line per action to a duplicate of fd; -1 turns it off.
+func SetLog(fd int) error { return handle.SetLog(fd) }
+
+func engineNumber(name string) uint32 {
+	for number, n := range engineNames {
+		if n == name {
+			return uint32(number)
+		}
+	}
+	return uint32(EngineAuto)
+}
+
+// sweepAll removes what dead sandboxes left, and ends supervisors that outlived
+// their owner without noticing.
+func sweepAll(root *store.Root) {
+	defer fault.Recover("sweep")
+	root.SweepAll()
+	root.KillWedged(control.Ping)
+}

@@ -1,0 +1,47 @@
+package store
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pingLimit is how long a supervisor whose owner is dead may take to answer.
+const pingLimit = 2 * time.Second
+
+// KillWedged ends supervisors whose owner is dead and who do not answer: one
+// that is alive stops by itself, a stopped or hanging one cannot. ping asks the
+// socket in a directory.
+func (r *Root) KillWedged(ping func(dirfd int, timeout time.Duration) bool) {
+	entries, err := r.entries()
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		rec, err := r.read(entry)
+		if err != nil || !isKey(entry) || rec.Owner.Pid == 0 || rec.Owner.Alive() {
+			continue
+		}
+		fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		if !ping(fd, pingLimit) {
+			kill(rec.Supervisor)
+			r.sweepEntry(entry)
+		}
+		unix.Close(fd)
+	}
+}
+
+// kill ends exactly this process and waits for its death.
+func kill(p Process) {
+	fd, err := unix.PidfdOpen(p.Pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if p.Alive() && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+		pollUntil(fd, time.Now().Add(deathLimit))
+	}
+}
