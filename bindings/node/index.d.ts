@@ -1,0 +1,277 @@
+/// <reference types="node" />
+// Run untrusted code in a sandbox from inside any program.
+//
+//     const sandbox = await Sandbox.create();
+//     try {
+//       const { exitCode, stdout } = await sandbox.run(["echo", "hello"]);
+//     } finally {
+//       await sandbox.close();
+//     }
+//
+// Nothing here blocks the event loop. Times are milliseconds, sizes are bytes.
+// An exit code other than 0 is a value; what never started is an exception.
+import type { Socket } from "node:net";
+
+/** Text as UTF-8, or bytes of any encoding; no NUL bytes. */
+export type Bytes = string | Uint8Array;
+
+export type Engine = "auto" | "gvisor";
+
+/** "host" is a read-only view of the host's toolchain with a writable /tmp and home. */
+export type Root = "host" | { dir: Bytes } | { erofs: Bytes };
+
+export interface SandboxOptions {
+  /** 1 to 128 bytes of UTF-8; generated when absent. */
+  name?: string;
+  engine?: Engine;
+  /** Default "host". Changes to any root stay in memory. */
+  root?: Root;
+  /** Limit, in-memory files included. Default 512 MiB, at least 64 MiB. */
+  memory?: number;
+  /** Limit for changes to the root file system. Default half of memory. */
+  overlay?: number;
+  /** Default 30000. */
+  startTimeout?: number;
+  /** Between TERM and KILL when it is closed. Default 2000; 0 is none. */
+  stopGrace?: number;
+  /** Default $MSB_HOME, else a directory of the user under /run/user or /tmp. */
+  stateDir?: Bytes;
+  /** The msb executable; default the one beside the library. */
+  msbPath?: Bytes;
+}
+
+export interface CreateOptions extends SandboxOptions {
+  /** Cancels the creation. It rejects with the signal's reason once nothing is left. */
+  signal?: AbortSignal;
+}
+
+export interface ProgramOptions {
+  /** Added to PATH, HOME and LANG. An array holds NAME=VALUE. */
+  env?: Record<string, Bytes> | readonly Bytes[];
+  /** Leaves out PATH, HOME and LANG. */
+  clearEnv?: boolean;
+  /** Default the root's work directory: /work for "host", else /. */
+  cwd?: Bytes;
+  /** Default 30000. */
+  startTimeout?: number;
+  /** Kills the program. */
+  signal?: AbortSignal;
+}
+
+export interface RunOptions extends ProgramOptions {
+  /** What the program reads; without it stdin is /dev/null. */
+  input?: Bytes;
+  /** After this time the program is killed, and run throws a TimedOutError. */
+  timeout?: number;
+  /** Cap for stdout and stderr each. Default 16 MiB. What is beyond it is read and dropped. */
+  maxOutput?: number;
+}
+
+/** A number is a descriptor of this process; its flags stay as they are. */
+export type Stdio = "pipe" | "ignore" | "inherit" | number;
+
+export interface SpawnOptions extends ProgramOptions {
+  /** Each is "pipe" by default. */
+  stdin?: Stdio;
+  stdout?: Stdio;
+  stderr?: Stdio;
+}
+
+export type Cause =
+  | "unknown"
+  | "exited"
+  | "signaled"
+  | "sandbox-ended"
+  | "stopped"
+  | "drained"
+  | "killed"
+  | "owner-gone"
+  | "memory-limit"
+  | "crashed"
+  | "start-failed";
+
+export interface Outcome {
+  cause: Cause;
+  /** 0 to 255 when the cause is "exited", else null. */
+  exitCode: number | null;
+  /** "SIGTERM", … when the cause is "signaled", else null. */
+  signal: string | null;
+  /** From start to end; null when unknown. */
+  wallTime: number | null;
+}
+
+export interface RunResult extends Outcome {
+  stdout: Buffer;
+  stderr: Buffer;
+  /** stdout or stderr was longer than maxOutput. */
+  truncated: boolean;
+}
+
+export type State = "unknown" | "starting" | "running" | "draining" | "stopped";
+
+export interface SandboxInfo {
+  state: State;
+  engine: Engine | "unknown";
+  /** It ends with its owner. */
+  attached: boolean;
+  /** This object is the owner's. */
+  owner: boolean;
+  /** The supervisor's. */
+  pid: number;
+  /** Running now. */
+  programs: number;
+  memory: number;
+  overlay: number;
+  createdAt: Date;
+  /** What is enforced by what: lines of "protection: mechanism". */
+  receipt: string;
+}
+
+export interface SandboxEntry {
+  name: string;
+  pid: number;
+  state: State;
+  engine: Engine | "unknown";
+  attached: boolean;
+  createdAt: Date;
+}
+
+/**
+ * One sandbox. The sandbox of `create` is owned: it ends with this process, with
+ * its worker thread or with `close`, unless disarmed. An open sandbox does not
+ * keep the process running; a pending call and a running program do.
+ */
+export class Sandbox {
+  private constructor();
+
+  static create(options?: CreateOptions): Promise<Sandbox>;
+
+  /** A living sandbox of the same user, by name; closing it leaves it running. */
+  static open(name: string, options?: { stateDir?: Bytes }): Promise<Sandbox>;
+
+  readonly name: string;
+  /** The supervisor's process id, as given at start. */
+  readonly pid: number;
+
+  /** Runs a program to its end. A child that holds on to the output is not waited for. */
+  run(argv: readonly Bytes[], options?: RunOptions): Promise<RunResult>;
+
+  /** Starts a program; resolves when it runs. */
+  spawn(argv: readonly Bytes[], options?: SpawnOptions): Promise<Process>;
+
+  // Requests: they return at once, and false means that it had ended already.
+
+  /** TERM to all programs, `grace` (default stopGrace), KILL. */
+  stop(grace?: number): boolean;
+  /** Refuses new programs, lets running ones finish until `deadline` (default none), then stops. */
+  drain(deadline?: number): boolean;
+  /** Kills the supervisor, its engine and all programs. */
+  kill(): boolean;
+
+  /** Resolves when the sandbox has ended and nothing of it is left. */
+  wait(): Promise<Outcome>;
+
+  /** What it is and does now. Uses a thread of libuv's pool for up to 10 s: call it seldom. */
+  info(): Promise<SandboxInfo>;
+
+  /** From then on neither close nor the end of this process ends it. Uses a pool thread, as info. */
+  disarm(): Promise<void>;
+
+  /** Ends an owned sandbox (TERM, stopGrace, KILL); resolves when nothing of it is left. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+
+  /** A pending wait keeps the process running (the default), or does not. */
+  ref(): this;
+  unref(): this;
+}
+
+/** A program made by `spawn`. It keeps the process running until it ends, unless `unref` was called. */
+export class Process {
+  private constructor();
+
+  /** Write end; null unless stdin is "pipe". Call end() when there is no more. */
+  readonly stdin: Socket | null;
+  /** Read ends; null unless "pipe". A program whose output is not read stops when the pipe is full. */
+  readonly stdout: Socket | null;
+  readonly stderr: Socket | null;
+
+  /** The outcome, once the program has ended; output may still be in the streams. */
+  wait(): Promise<Outcome>;
+
+  /** Sends a signal (default "SIGTERM"); false when the program has ended. */
+  kill(signal?: NodeJS.Signals | number): boolean;
+
+  /** Kills the program if it still runs, drops its streams, and resolves when it has ended. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+
+  ref(): this;
+  unref(): this;
+}
+
+/** The living sandboxes of a state directory, by name. Uses a thread of libuv's pool. */
+export function listSandboxes(options?: { stateDir?: Bytes }): Promise<SandboxEntry[]>;
+
+/**
+ * Boots a sandbox with these options and runs a program in it. Resolves to what
+ * would be enforced by what; else the error names the cause and the remedy.
+ * Uses a thread of libuv's pool.
+ */
+export function probe(options?: SandboxOptions): Promise<SandboxInfo>;
+
+/** Sends one line per action on a sandbox to a descriptor; null turns it off (the default). */
+export function setLogFd(fd: number | null): void;
+
+/** The version of the loaded library: "0.1.0". */
+export function version(): string;
+
+export type Stage =
+  | "none"
+  | "argument"
+  | "launch"
+  | "config"
+  | "state"
+  | "root"
+  | "engine"
+  | "control"
+  | "exec"
+  | "cwd"
+  | "stdio";
+
+export class MicrosandboxError extends Error {
+  /** The name of the result: "MSB_E_NOT_FOUND". */
+  readonly code: string;
+  /** Its number in microsandbox.h: -7. */
+  readonly result: number;
+  /** errno of the failing system call as in errno.h: 2; or 0. */
+  readonly errno: number;
+  /** Its name: "ENOENT"; or "". */
+  readonly errnoName: string;
+  /** Where the error arose. */
+  readonly stage: Stage;
+}
+
+/** A wrong argument; the message names it. */
+export class InvalidError extends MicrosandboxError {}
+/** The object was closed, before or during the call. */
+export class ClosedError extends MicrosandboxError {}
+/** The operating system refused. */
+export class PermissionError extends MicrosandboxError {}
+/** No such sandbox, file or directory. */
+export class NotFoundError extends MicrosandboxError {}
+/** A living sandbox has this name. */
+export class ExistsError extends MicrosandboxError {}
+/** This engine, kernel or build cannot do it. */
+export class UnsupportedError extends MicrosandboxError {}
+/** The program never started: errno and stage ("exec", "cwd", "stdio") say why. */
+export class ExecError extends MicrosandboxError {}
+/** The sandbox did not come up. */
+export class StartError extends MicrosandboxError {}
+/** It has ended already, or before it could answer. */
+export class EndedError extends MicrosandboxError {}
+/** The given time passed. */
+export class TimedOutError extends MicrosandboxError {
+  /** From run: what the program had written, and how it ended. */
+  readonly partial?: RunResult;
+}

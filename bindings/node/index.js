@@ -1,0 +1,7 @@
+// Run untrusted code in a sandbox from inside any program. index.d.ts is the reference.
+export {
+  ClosedError, EndedError, ExecError, ExistsError, InvalidError, MicrosandboxError, NotFoundError,
+  PermissionError, StartError, TimedOutError, UnsupportedError,
+} from "./lib/errors.js";
+export { Process } from "./lib/process.js";
+export { Sandbox, listSandboxes, probe, setLogFd, version } from "./lib/sandbox.js";

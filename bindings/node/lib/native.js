@@ -1,0 +1,89 @@
+// The only module that knows the addon. It is loaded at the first call, not at import.
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+import { MicrosandboxError, fromNative } from "./errors.js";
+
+/** $MSB_NODE_ADDON, else native/ in the package, with libmicrosandbox.so.0 and msb beside it. */
+function addonPath() {
+  return process.env.MSB_NODE_ADDON || fileURLToPath(new URL("../native/microsandbox.node", import.meta.url));
+}
+
+function unusable(message) {
+  return new MicrosandboxError({ code: -10, message: `microsandbox: ${message}` });
+}
+
+function load() {
+  const path = addonPath();
+  if (process.platform !== "linux") throw unusable(`runs on Linux only, not on ${process.platform}`);
+  let addon;
+  try {
+    addon = createRequire(import.meta.url)(path);
+  } catch (error) {
+    // The report names the glibc in use; with musl there is none. It is slow, hence only here.
+    if (!process.report.getReport().header.glibcVersionRuntime) {
+      throw unusable("musl cannot load a Go shared library; use a Node built for glibc (not Alpine)");
+    }
+    const cause = error.message.split("\n")[0];
+    throw unusable(`cannot load the addon: ${cause}; reinstall the package, or run "make node" in the source tree`);
+  }
+  const [loaded, built] = [addon.version(), addon.headerVersion];
+  // Minor versions only add, but before 1.0 they may change too; patches are free.
+  if (loaded >> 8 !== built >> 8) {
+    throw unusable(`libmicrosandbox ${versionText(loaded)} was loaded, the addon needs ${versionText(built)}`);
+  }
+  return addon;
+}
+
+export const versionText = (v) => `${v >> 16}.${(v >> 8) & 255}.${v & 255}`;
+
+let addon;
+
+function find(name) {
+  addon ??= load();
+  return addon[name];
+}
+
+// Every function of the addon, with its error objects turned into exceptions.
+const call = (name) => {
+  let native;
+  return (a, b) => {
+    native ??= find(name);
+    try {
+      return native(a, b);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  };
+};
+
+// Awaited here, so that the exception has the stack of the caller.
+const callAsync = (name) => async (options) => {
+  try {
+    return await find(name)(options);
+  } catch (error) {
+    throw fromNative(error);
+  }
+};
+
+export const native = {
+  version: call("version"),
+  setLogFd: call("setLogFd"),
+  sandboxCreate: call("sandboxCreate"),
+  sandboxPid: call("sandboxPid"),
+  sandboxName: call("sandboxName"),
+  sandboxDrain: call("sandboxDrain"),
+  sandboxStop: call("sandboxStop"),
+  processStart: call("processStart"),
+  processStdio: call("processStdio"),
+  kill: call("kill"),
+  tryWait: call("tryWait"),
+  fd: call("fd"),
+  close: call("close"),
+  // On libuv's pool of four threads, which fs and dns share: seldom, and never to wait.
+  sandboxOpen: callAsync("sandboxOpen"),
+  sandboxList: callAsync("sandboxList"),
+  sandboxInfo: callAsync("sandboxInfo"),
+  sandboxDisarm: callAsync("sandboxDisarm"),
+  probe: callAsync("probe"),
+};

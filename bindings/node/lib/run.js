@@ -1,0 +1,110 @@
+// run: start, feed, collect, and return when the program has ended.
+import { readSync } from "node:fs";
+
+import { timedOut } from "./errors.js";
+import { checkRunLimits } from "./options.js";
+import { Program } from "./program.js";
+
+const DEFAULT_MAX_OUTPUT = 16 * 2 ** 20;
+/** No pipe holds more (fs.pipe-max-size of an unprivileged user). */
+const PIPE_BYTES = 2 ** 20;
+
+class Collector {
+  #pipe;
+  #chunks = [];
+  #room;
+  truncated = false;
+
+  constructor(pipe, maxOutput) {
+    this.#pipe = pipe;
+    this.#room = maxOutput;
+    pipe.socket.on("data", (chunk) => this.#add(chunk)).on("error", () => {});
+  }
+
+  /** Reads on beyond the cap: a full pipe would stop the program. */
+  #add(chunk) {
+    if (chunk.length > this.#room) this.truncated = true;
+    if (this.#room === 0) return;
+    const kept = chunk.subarray(0, this.#room);
+    this.#chunks.push(kept);
+    this.#room -= kept.length;
+  }
+
+  /**
+   * Takes what the ended program has left in the pipe, and does not wait for
+   * its end: a child of the program may hold the pipe open for ever.
+   */
+  finish() {
+    const { fd, socket } = this.#pipe;
+    socket.pause();
+    while (socket.read() !== null); // emits "data"
+    for (let total = 0; !socket.destroyed && !socket.readableEnded && total < PIPE_BYTES;) {
+      const chunk = Buffer.allocUnsafe(65536);
+      let count;
+      try {
+        count = readSync(fd, chunk); // libuv has made our end non-blocking
+      } catch {
+        break;
+      }
+      if (count === 0) break;
+      this.#add(chunk.subarray(0, count));
+      total += count;
+    }
+    socket.destroy();
+    return Buffer.concat(this.#chunks);
+  }
+}
+
+/** Ends the program on abort and on timeout; `reason` is then what run throws. */
+class Deadline {
+  #signal;
+  #timer;
+  #abort;
+  reason = null;
+
+  constructor(program, signal, timeout) {
+    const end = (reason) => {
+      this.reason ??= reason;
+      program.terminate().catch(() => {}); // its end comes through program.end
+    };
+    this.#signal = signal;
+    this.#abort = () => end(signal.reason);
+    signal?.addEventListener("abort", this.#abort, { once: true });
+    if (timeout !== undefined) {
+      this.#timer = setTimeout(() => end(timedOut(`run: not finished in ${timeout} ms`)), timeout);
+    }
+  }
+
+  clear() {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#abort);
+  }
+}
+
+export async function run(sandbox, argv, { input, signal, timeout, maxOutput = DEFAULT_MAX_OUTPUT, ...options }) {
+  checkRunLimits({ timeout, maxOutput, input });
+  signal?.throwIfAborted();
+  const stdio = { stdin: input === undefined ? "ignore" : "pipe", stdout: "pipe", stderr: "pipe" };
+  const program = new Program(sandbox, argv, { ...options, ...stdio });
+  const [stdin, stdout, stderr] = program.pipes;
+  const output = [new Collector(stdout, maxOutput), new Collector(stderr, maxOutput)];
+  // A program need not read its input: EPIPE is not an error of run.
+  stdin?.socket.on("error", () => {}).end(input);
+
+  const deadline = new Deadline(program, signal, timeout);
+  let result;
+  try {
+    const { exitCode, signal: ended, cause, wallTime } = await program.outcome();
+    const [out, err] = output.map((collector) => collector.finish());
+    const truncated = output.some((collector) => collector.truncated);
+    result = { exitCode, signal: ended, cause, wallTime, stdout: out, stderr: err, truncated };
+  } catch (error) {
+    throw deadline.reason ?? error;
+  } finally {
+    deadline.clear();
+    program.destroyPipes();
+  }
+  if (deadline.reason === null) return result;
+  if (deadline.reason.code === "MSB_E_TIMED_OUT") deadline.reason.partial = result;
+  throw deadline.reason;
+}

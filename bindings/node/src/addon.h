@@ -1,0 +1,77 @@
+/*
+ * The Node-API addon: converts arguments, and nothing else. Errors are thrown
+ * as plain objects {code, errno, stage, message}; lib/errors.js makes classes
+ * of them. Every function runs on the thread of its JavaScript environment.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef MICROSANDBOX_ADDON_H
+#define MICROSANDBOX_ADDON_H
+
+#define NAPI_VERSION 8
+#include <node_api.h>
+#include <stddef.h>
+
+#include "microsandbox.h"
+
+/* ---- convert.c: JavaScript values to C ones --------------------------- */
+
+/* Memory of one call, freed as a whole by scratch_free. Starts as {NULL}. */
+typedef struct scratch {
+	struct scratch_block *blocks;
+} scratch;
+
+void *scratch_alloc(scratch *memory, size_t size); /* zeroed; NULL when out of memory */
+void scratch_free(scratch *memory);
+
+/* Each of these returns 0 with a JavaScript exception pending on a wrong type. */
+int get_args(napi_env env, napi_callback_info info, napi_value *args, size_t count);
+int get_handle(napi_env env, napi_value value, msb_handle *out);
+int get_int64(napi_env env, napi_value value, const char *what, int64_t *out);
+int get_bytes(napi_env env, scratch *memory, napi_value value, const char *what, const char **out);
+
+/* Properties that are absent or undefined leave *out as it is. */
+int get_property(napi_env env, napi_value object, const char *key, napi_value *out, int *present);
+int get_int64_property(napi_env env, napi_value object, const char *key, int64_t *out);
+int get_bytes_property(napi_env env, scratch *memory, napi_value object, const char *key, const char **out);
+int get_bytes_list_property(napi_env env, scratch *memory, napi_value object, const char *key,
+                            const char *const **out);
+
+/* ---- error.c: C errors to JavaScript values --------------------------- */
+
+napi_value error_object(napi_env env, const msb_error *err);
+void throw_error(napi_env env, const msb_error *err);
+void throw_invalid(napi_env env, const char *what, const char *problem);
+void throw_no_memory(napi_env env);
+
+/* ---- handles.c: what this environment has open ------------------------ */
+
+/*
+ * A worker that ends, or an environment that is torn down, closes what it
+ * opened: its sandboxes end as they would with the process.
+ */
+int handles_init(napi_env env);
+int handles_add(napi_env env, msb_handle handle); /* 0: out of memory; the handle was closed */
+
+/* ---- info.c: C structs to JavaScript objects -------------------------- */
+
+void set_number(napi_env env, napi_value object, const char *key, double value);
+void set_string(napi_env env, napi_value object, const char *key, const char *text);
+napi_value number(napi_env env, double value);
+napi_value outcome_object(napi_env env, const msb_outcome *outcome);
+napi_value info_object(napi_env env, const msb_sandbox_info *info);
+napi_value entries_array(napi_env env, const msb_sandbox_entry *entries, uint32_t count);
+
+/* ---- the functions, one table per file, ended by a NULL name ---------- */
+
+extern const napi_property_descriptor sandbox_functions[];
+extern const napi_property_descriptor process_functions[];
+extern const napi_property_descriptor handle_functions[];
+extern const napi_property_descriptor blocking_functions[];
+
+#define FUNCTION(name, callback) { name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL }
+#define FUNCTIONS_END { NULL, NULL, NULL, NULL, NULL, NULL, napi_default, NULL }
+
+/* Fills in sandbox options; also used by probe. Absent properties stay 0. */
+int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sandbox_options *out);
+
+#endif
