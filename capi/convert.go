@@ -1,0 +1,205 @@
+package main
+
+// #include <string.h>
+// #include "shim.h"
+// #include "check.h"
+// #include "host.h"
+import "C"
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/image"
+)
+
+// Limits of argv, env and cwd together.
+const (
+	maxStrings     = 65536
+	maxStringBytes = 1 << 20
+)
+
+// duration converts milliseconds. All negative values mean the same, and no
+// caller waits for longer than 100 years: both keep sums from overflowing.
+func duration(ms C.int64_t) time.Duration {
+	const most = 100 * 365 * 24 * 3600 * 1000
+	if ms < 0 {
+		return -1
+	}
+	return time.Duration(min(int64(ms), most)) * time.Millisecond
+}
+
+// text copies a string that the shim has bounded; NULL is "".
+func text(s *C.char) string {
+	if s == nil {
+		return ""
+	}
+	return C.GoString(s)
+}
+
+func place(p *C.msbc_place) core.State {
+	return core.State{Dir: text(p.dir), MsbHome: text(p.home), XDGRuntimeDir: text(p.runtime)}
+}
+
+func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) core.Options {
+	return core.Options{
+		Name:         text(o.name),
+		MsbPath:      text(o.msb_path),
+		LibraryDir:   text(C.msbc_library_dir()),
+		State:        place(p),
+		Engine:       core.Engine(o.engine),
+		Root:         image.Root{Kind: image.Kind(o.root_kind), Path: text(o.root_path)},
+		MemoryBytes:  uint64(o.memory_bytes),
+		OverlayBytes: uint64(o.overlay_bytes),
+		StartTimeout: duration(o.start_timeout_ms),
+		StopGrace:    duration(o.stop_grace_ms),
+	}
+}
+
+func processOptions(o *C.msb_process_options) (core.ProcessOptions, error) {
+	budget := maxStringBytes
+	own := core.ProcessOptions{
+		Cwd:          text(o.cwd),
+		ClearEnv:     o.flags&C.MSB_START_CLEAR_ENV != 0,
+		StartTimeout: duration(o.start_timeout_ms),
+	}
+	budget -= len(own.Cwd)
+	var err error
+	if own.Argv, err = stringList("argv", o.argv, &budget); err != nil {
+		return own, err
+	}
+	if own.Env, err = stringList("env", o.env, &budget); err != nil {
+		return own, err
+	}
+	for i := range o.stdio {
+		if own.Stdio[i], err = stdio(i, &o.stdio[i]); err != nil {
+			return own, err
+		}
+	}
+	return own, nil
+}
+
+// stringList copies a NULL-terminated list, reading no more than the budget allows.
+func stringList(what string, list **C.char, budget *int) ([]string, error) {
+	if list == nil {
+		return nil, nil
+	}
+	var own []string
+	for i := 0; ; i++ {
+		s := *(**C.char)(unsafe.Add(unsafe.Pointer(list), uintptr(i)*unsafe.Sizeof(list)))
+		if s == nil {
+			return own, nil
+		}
+		if i == maxStrings {
+			return nil, fault.New(fault.Limit, fault.StageArgument, "%s: more than %d strings: is it NULL-terminated?", what, maxStrings)
+		}
+		size := int(C.strnlen(s, C.size_t(*budget)+1))
+		if *budget -= size + 1; *budget < 0 {
+			return nil, fault.New(fault.Limit, fault.StageArgument, "argv, env and cwd: more than %d bytes", maxStringBytes)
+		}
+		own = append(own, C.GoStringN(s, C.int(size)))
+	}
+}
+
+func stdio(which int, s *C.msb_stdio) (core.Stdio, error) {
+	invalid := func(format string, args ...any) (core.Stdio, error) {
+		return core.Stdio{}, fault.New(fault.Invalid, fault.StageArgument, "stdio[%d]: "+format, append([]any{which}, args...)...)
+	}
+	switch {
+	case s.kind > C.MSB_STDIO_INHERIT:
+		return invalid("kind %d is not an MSB_STDIO_* value", uint32(s.kind))
+	case s.reserved != 0:
+		return invalid("reserved is %d, must be 0", uint32(s.reserved))
+	case s.kind != C.MSB_STDIO_FD && s.fd != 0:
+		return invalid("fd is %d, must be 0 without MSB_STDIO_FD", int64(s.fd))
+	case s.fd < 0 || s.fd > 1<<31-1:
+		return invalid("%d is not a descriptor", int64(s.fd))
+	}
+	return core.Stdio{Kind: uint32(s.kind), FD: int(s.fd)}, nil
+}
+
+func putInfo(out *C.msb_sandbox_info, info core.Info) {
+	*out = C.msb_sandbox_info{
+		size:            C.sizeof_msb_sandbox_info,
+		state:           C.uint32_t(info.State),
+		engine:          C.uint32_t(info.Engine),
+		flags:           C.uint32_t(info.Flags),
+		pid:             C.int32_t(info.Pid),
+		programs:        C.uint32_t(info.Programs),
+		memory_bytes:    C.uint64_t(info.MemoryBytes),
+		overlay_bytes:   C.uint64_t(info.OverlayBytes),
+		created_unix_ms: unixMs(info.Created),
+	}
+	putText(out.receipt[:], strings.Join(info.Receipt, "\n"))
+}
+
+func putEntry(out *C.msb_sandbox_entry, entry core.Entry) {
+	*out = C.msb_sandbox_entry{
+		state:           C.uint32_t(entry.State),
+		pid:             C.int32_t(entry.Pid),
+		engine:          C.uint32_t(entry.Engine),
+		flags:           C.uint32_t(entry.Flags),
+		created_unix_ms: unixMs(entry.Created),
+	}
+	putText(out.name[:], entry.Name)
+}
+
+func putOutcome(out *C.msb_outcome, o core.Outcome) {
+	wall := C.int64_t(-1)
+	if o.WallTime >= 0 {
+		wall = C.int64_t(o.WallTime.Nanoseconds())
+	}
+	*out = C.msb_outcome{
+		size:         C.sizeof_msb_outcome,
+		cause:        C.uint32_t(o.Cause),
+		exit_code:    C.int32_t(o.ExitCode),
+		signal:       C.int32_t(o.Signal),
+		wall_time_ns: wall,
+	}
+}
+
+func unixMs(t time.Time) C.int64_t {
+	if t.IsZero() {
+		return 0
+	}
+	return C.int64_t(t.UnixMilli())
+}
+
+// putText copies as many whole characters of s as fit, and a NUL.
+func putText(out []C.char, s string) {
+	room := len(out) - 1
+	if len(s) > room {
+		for room > 0 && !utf8.RuneStart(s[room]) {
+			room--
+		}
+		s = s[:room]
+	}
+	for i := range len(s) {
+		out[i] = C.char(s[i])
+	}
+	out[len(s)] = 0
+}
+
+// fail fills in the shim's error from err and returns its code.
+func fail(out *C.msb_error, err error) C.msb_result {
+	e := fault.From(err)
+	out.code = C.int32_t(e.Code)
+	out.sys_errno = C.int32_t(e.Errno)
+	out.stage = C.uint32_t(e.Stage)
+	putText(out.message[:], oneLine(e.Message))
+	return C.msb_result(e.Code)
+}
+
+// oneLine makes a message of bytes that came from anywhere one line of UTF-8.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}

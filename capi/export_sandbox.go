@@ -1,0 +1,177 @@
+package main
+
+// #include "shim.h"
+// #include "check.h"
+import "C"
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+//export msbgo_sandbox_create
+func msbgo_sandbox_create(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_handle, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	sandbox, err := core.Create(sandboxOptions(o, p))
+	if err != nil {
+		return fail(e, err)
+	}
+	if o.flags&C.MSB_CREATE_ASYNC == 0 {
+		<-sandbox.Ready()
+		if err := sandbox.StartErr(); err != nil {
+			sandbox.Close()
+			// Done is near; the bound is for a process that the kernel does not let die.
+			select {
+			case <-sandbox.Done():
+			case <-time.After(callLimit):
+			}
+			return fail(e, err)
+		}
+	}
+	h, _, err := register(kindSandbox, sandbox)
+	if err != nil {
+		return fail(e, err)
+	}
+	*out = C.msb_handle(h)
+	return C.MSB_OK
+}
+
+//export msbgo_probe
+func msbgo_probe(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_sandbox_info, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	info, err := core.Probe(context.Background(), sandboxOptions(o, p))
+	if err != nil {
+		return fail(e, err)
+	}
+	putInfo(out, info)
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_open
+func msbgo_sandbox_open(name *C.char, p *C.msbc_place, out *C.msb_handle, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	sandbox, err := core.Open(ctx, C.GoString(name), place(p))
+	if err != nil {
+		return fail(e, err)
+	}
+	h, _, err := register(kindSandbox, sandbox)
+	if err != nil {
+		return fail(e, err)
+	}
+	*out = C.msb_handle(h)
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_list
+func msbgo_sandbox_list(p *C.msbc_place, entries *C.msb_sandbox_entry, capacity C.uint32_t, count *C.uint32_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	list, err := core.List(place(p))
+	if err != nil {
+		return fail(e, err)
+	}
+	*count = C.uint32_t(len(list))
+	for i := range min(len(list), int(capacity)) {
+		var entry C.msb_sandbox_entry
+		putEntry(&entry, list[i])
+		at := unsafe.Add(unsafe.Pointer(entries), uintptr(i)*uintptr(entries.size))
+		*(*C.uint32_t)(at) = entries.size
+		C.msbc_deliver(at, unsafe.Pointer(&entry), C.sizeof_msb_sandbox_entry, C.size_t(unsafe.Offsetof(entry.name)))
+	}
+	if len(list) > int(capacity) {
+		return fail(e, fault.New(fault.Buffer, fault.NoStage, "%d sandboxes, capacity is %d", len(list), uint32(capacity)))
+	}
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_pid
+func msbgo_sandbox_pid(h C.msb_handle, out *C.int32_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findSandbox(uint64(h))
+	if err != nil {
+		return fail(e, err)
+	}
+	*out = C.int32_t(o.sandbox.Pid())
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_name
+func msbgo_sandbox_name(h C.msb_handle, buffer *C.char, capacity C.uint32_t, length *C.uint32_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findSandbox(uint64(h))
+	if err != nil {
+		return fail(e, err)
+	}
+	name := o.sandbox.Name()
+	if length != nil {
+		*length = C.uint32_t(len(name))
+	}
+	if len(name) >= int(capacity) {
+		return fail(e, fault.New(fault.Buffer, fault.NoStage, "the name and a NUL need %d bytes, capacity is %d", len(name)+1, uint32(capacity)))
+	}
+	putText(unsafe.Slice(buffer, len(name)+1), name)
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_info_get
+func msbgo_sandbox_info_get(h C.msb_handle, out *C.msb_sandbox_info, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findSandbox(uint64(h))
+	if err != nil {
+		return fail(e, err)
+	}
+	var info core.Info
+	err = o.ask(callLimit, func(ctx context.Context) (err error) {
+		info, err = o.sandbox.Info(ctx)
+		return err
+	})
+	if err != nil {
+		return fail(e, err)
+	}
+	putInfo(out, info)
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_drain
+func msbgo_sandbox_drain(h C.msb_handle, deadline C.int64_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findSandbox(uint64(h))
+	if err == nil {
+		err = o.sandbox.Drain(duration(deadline))
+	}
+	if err != nil {
+		return fail(e, err)
+	}
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_stop
+func msbgo_sandbox_stop(h C.msb_handle, grace C.int64_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findSandbox(uint64(h))
+	if err == nil {
+		err = o.sandbox.Stop(duration(grace))
+	}
+	if err != nil {
+		return fail(e, err)
+	}
+	return C.MSB_OK
+}
+
+//export msbgo_sandbox_disarm
+func msbgo_sandbox_disarm(h C.msb_handle, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findSandbox(uint64(h))
+	if err == nil {
+		err = o.ask(callLimit, o.sandbox.Disarm)
+	}
+	if err != nil {
+		return fail(e, err)
+	}
+	return C.MSB_OK
+}

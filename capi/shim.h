@@ -1,0 +1,14 @@
+/* Types that the shim and the Go side share. */
+#ifndef MSB_SHIM_H
+#define MSB_SHIM_H
+
+#include "microsandbox.h"
+
+/* Where state lives, as the caller and the environment of this moment say. */
+typedef struct msbc_place {
+	const char *dir;     /* the caller's state_dir, or NULL */
+	const char *home;    /* $MSB_HOME, or NULL */
+	const char *runtime; /* $XDG_RUNTIME_DIR, or NULL */
+} msbc_place;
+
+#endif
