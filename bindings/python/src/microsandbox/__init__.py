@@ -1,0 +1,115 @@
+"""Run untrusted code in a sandbox.
+
+    from microsandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        print(sandbox.run(["echo", "hello"]).check().text)
+
+Sandbox and Process wait with poll(2), so that Ctrl-C works; AsyncSandbox and
+AsyncProcess are their twins for asyncio. Neither uses threads. The shared
+library is loaded at first use: a process forked after that cannot use it
+(ForkedError), so choose the spawn or forkserver method of multiprocessing.
+"""
+
+from __future__ import annotations
+
+from ._async import AsyncProcess, AsyncSandbox
+from ._sync import Process, Sandbox
+from ._system import library_version, list_sandboxes, probe, set_log_fd
+from .errors import (
+    BootError,
+    BufferTooSmallError,
+    CanceledError,
+    ClosedError,
+    DoneError,
+    ExecError,
+    ExistsError,
+    ForkedError,
+    GoneError,
+    HandleError,
+    InternalError,
+    InvalidError,
+    LaunchError,
+    LibraryError,
+    LimitError,
+    MicrosandboxError,
+    NotFoundError,
+    PermissionDeniedError,
+    SetupError,
+    Stage,
+    StateError,
+    SystemCallError,
+    TimedOutError,
+    TooNewError,
+    UnsupportedError,
+)
+from .types import (
+    DEVNULL,
+    INHERIT,
+    PIPE,
+    Cause,
+    Completed,
+    Engine,
+    Outcome,
+    ProgramError,
+    Root,
+    RootKind,
+    RunTimeoutError,
+    SandboxEntry,
+    SandboxInfo,
+    SandboxOptions,
+    State,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEVNULL",
+    "INHERIT",
+    "PIPE",
+    "AsyncProcess",
+    "AsyncSandbox",
+    "BootError",
+    "BufferTooSmallError",
+    "CanceledError",
+    "Cause",
+    "ClosedError",
+    "Completed",
+    "DoneError",
+    "Engine",
+    "ExecError",
+    "ExistsError",
+    "ForkedError",
+    "GoneError",
+    "HandleError",
+    "InternalError",
+    "InvalidError",
+    "LaunchError",
+    "LibraryError",
+    "LimitError",
+    "MicrosandboxError",
+    "NotFoundError",
+    "Outcome",
+    "PermissionDeniedError",
+    "Process",
+    "ProgramError",
+    "Root",
+    "RootKind",
+    "RunTimeoutError",
+    "Sandbox",
+    "SandboxEntry",
+    "SandboxInfo",
+    "SandboxOptions",
+    "SetupError",
+    "Stage",
+    "State",
+    "StateError",
+    "SystemCallError",
+    "TimedOutError",
+    "TooNewError",
+    "UnsupportedError",
+    "library_version",
+    "list_sandboxes",
+    "probe",
+    "set_log_fd",
+]

@@ -1,0 +1,153 @@
+"""From Python's values to those of the C ABI: bytes, milliseconds, numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Optional, Sequence
+
+from . import _ffi
+from .types import DEVNULL, INHERIT, PIPE, Argv, Engine, Env, PathLike, Root, Stdio
+
+_KINDS = {PIPE: _ffi.STDIO_PIPE, DEVNULL: _ffi.STDIO_NULL, INHERIT: _ffi.STDIO_INHERIT}
+
+
+def encode(value: PathLike, what: str) -> bytes:
+    """The bytes of a path, argument or variable, which need not be UTF-8."""
+    data = os.fsencode(value)
+    if b"\0" in data:
+        raise ValueError(f"{what} holds a NUL byte")
+    return data
+
+
+def _optional(value: Optional[PathLike], what: str) -> Optional[bytes]:
+    return None if value is None else encode(value, what)
+
+
+def milliseconds(seconds: float) -> int:
+    """Rounded up, so that a wait is never shorter than asked for."""
+    if not math.isfinite(seconds):
+        raise ValueError("a number of seconds must be finite")
+    return math.ceil(seconds * 1000)
+
+
+def limit(seconds: Optional[float], what: str) -> int:
+    """A time limit, where 0 stands for the default in C and None in Python."""
+    if seconds is None:
+        return 0
+    if seconds <= 0:
+        raise ValueError(f"{what} must be above 0")
+    return milliseconds(seconds)
+
+
+def grace(seconds: Optional[float]) -> int:
+    """A grace, where C takes 0 for the default and a negative number for none."""
+    if seconds is None:
+        return 0
+    return milliseconds(seconds) if seconds > 0 else -1
+
+
+def _name(name: str) -> bytes:
+    if not name:
+        raise ValueError("name is empty")
+    if "\0" in name:
+        raise ValueError("name holds a NUL byte")
+    return name.encode("utf-8")
+
+
+def sandbox(
+    *,
+    name: Optional[str] = None,
+    root: Optional[Root] = None,
+    engine: Engine = Engine.AUTO,
+    memory_bytes: int = 0,
+    overlay_bytes: int = 0,
+    start_timeout: Optional[float] = None,
+    stop_grace: Optional[float] = None,
+    state_dir: Optional[PathLike] = None,
+    msb_path: Optional[PathLike] = None,
+) -> _ffi.SandboxArguments:
+    """See SandboxOptions."""
+    root = root or Root.host()
+    for what, number in (("memory_bytes", memory_bytes), ("overlay_bytes", overlay_bytes)):
+        if not 0 <= number < 2**64:
+            raise ValueError(f"{what} is out of range: {number}")
+    return _ffi.SandboxArguments(
+        name=None if name is None else _name(name),
+        msb_path=_optional(msb_path, "msb_path"),
+        state_dir=_optional(state_dir, "state_dir"),
+        engine=int(engine),
+        root_kind=int(root.kind),
+        root_path=_optional(root.path, "root"),
+        memory_bytes=memory_bytes,
+        overlay_bytes=overlay_bytes,
+        start_timeout_ms=limit(start_timeout, "start_timeout"),
+        stop_grace_ms=grace(stop_grace),
+    )
+
+
+def directory(path: Optional[PathLike]) -> Optional[bytes]:
+    return _optional(path, "state_dir")
+
+
+def open_arguments(name: str, state_dir: Optional[PathLike]) -> tuple[bytes, Optional[bytes]]:
+    return _name(name), directory(state_dir)
+
+
+def argv(values: Argv) -> list[bytes]:
+    if isinstance(values, (str, bytes)):
+        raise TypeError('argv is a sequence of arguments, as in ["sh", "-c", "…"]')
+    data = [encode(value, "argv") for value in values]
+    if not data:
+        raise ValueError("argv is empty")
+    return data
+
+
+def env(values: Optional[Env]) -> Optional[list[bytes]]:
+    if values is None:
+        return None
+    data: list[bytes] = []
+    for name, value in values.items():
+        key = encode(name, "env")
+        if not key or b"=" in key:
+            raise ValueError(f"env: {name!r} cannot be the name of a variable")
+        data.append(key + b"=" + encode(value, "env"))
+    return data
+
+
+def stdio(values: Sequence[Stdio]) -> list[tuple[int, int]]:
+    """Pairs of kind and descriptor; a file is flushed first, so that order is kept."""
+    pairs: list[tuple[int, int]] = []
+    for value in values:
+        if isinstance(value, str):
+            if value not in _KINDS:
+                raise ValueError(f"stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file, not {value!r}")
+            pairs.append((_KINDS[value], 0))
+        elif isinstance(value, int):
+            if value < 0:
+                raise ValueError(f"stdio: {value} is not a descriptor")
+            pairs.append((_ffi.STDIO_FD, value))
+        else:
+            if value.writable():
+                value.flush()
+            pairs.append((_ffi.STDIO_FD, value.fileno()))
+    return pairs
+
+
+def process(
+    arguments: Argv,
+    *,
+    environment: Optional[Env],
+    clear_env: bool,
+    cwd: Optional[PathLike],
+    stdio_kinds: Sequence[Stdio],
+    start_timeout: Optional[float] = None,
+) -> _ffi.ProcessArguments:
+    return _ffi.ProcessArguments(
+        argv=argv(arguments),
+        env=env(environment),
+        clear_env=clear_env,
+        cwd=_optional(cwd, "cwd"),
+        stdio=stdio(stdio_kinds),
+        start_timeout_ms=limit(start_timeout, "start_timeout"),
+    )

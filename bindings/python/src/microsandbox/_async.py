@@ -1,0 +1,233 @@
+"""AsyncSandbox and AsyncProcess: the same verbs for asyncio, without threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Optional, Tuple
+
+from . import _arguments, _ffi, _steps
+from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create
+from ._handle import Handle
+from .types import (
+    DEVNULL,
+    PIPE,
+    Argv,
+    Bytes,
+    Completed,
+    Env,
+    Outcome,
+    PathLike,
+    SandboxInfo,
+    SandboxOptions,
+    Stdio,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+LINE_LIMIT = 1 << 20  # bytes that a StreamReader buffers: the longest line of readline()
+
+
+class _Pipe(asyncio.StreamReaderProtocol):
+    """One end of a pipe as a stream; `lost` is done once its descriptor is closed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.reader = asyncio.StreamReader(LINE_LIMIT, loop)
+        super().__init__(self.reader, loop=loop)
+        self.lost: asyncio.Future[None] = loop.create_future()
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        # What the program left unread is no error: it may end when it likes.
+        super().connection_lost(None)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+_Stream = Tuple[asyncio.BaseTransport, _Pipe]
+
+
+async def _connect(process: Handle, which: int) -> _Stream:
+    loop = asyncio.get_running_loop()
+    protocol = _Pipe(loop)
+    file = os.fdopen(_ffi.process_stdio(process.raw(), which), "rb" if which else "wb", 0)
+    try:
+        connect = loop.connect_read_pipe if which else loop.connect_write_pipe
+        transport, _ = await connect(lambda: protocol, file)
+    except BaseException:
+        file.close()
+        raise
+    return transport, protocol
+
+
+class AsyncProcess(ProcessBase):
+    """A program in a sandbox.
+
+    stdin is a StreamWriter, stdout and stderr are StreamReaders, where PIPE was
+    asked for, else None. Leaving its `async with` block kills the program if it
+    still runs; close() does not.
+    """
+
+    stdin: Optional[asyncio.StreamWriter] = None
+    stdout: Optional[asyncio.StreamReader] = None
+    stderr: Optional[asyncio.StreamReader] = None
+
+    def __init__(self, handle: Handle, argv: Argv) -> None:
+        super().__init__(handle, argv)
+        self._streams: list[_Stream] = []
+
+    @classmethod
+    async def attach(cls, handle: Handle, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio]) -> Self:
+        """For AsyncSandbox.spawn."""
+        self = cls(handle, argv)
+        try:
+            for which, kind in enumerate(stdio):
+                if kind == PIPE:
+                    transport, protocol = await _connect(handle, which)
+                    self._streams.append((transport, protocol))
+                    self._offer(which, transport, protocol)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    def _offer(self, which: int, transport: asyncio.BaseTransport, protocol: _Pipe) -> None:
+        if which == 1:
+            self.stdout = protocol.reader
+        elif which == 2:
+            self.stderr = protocol.reader
+        elif isinstance(transport, asyncio.WriteTransport):
+            loop = asyncio.get_running_loop()
+            self.stdin = asyncio.StreamWriter(transport, protocol, protocol.reader, loop)
+
+    async def wait(self, timeout: Optional[float] = None) -> Outcome:
+        """Waits for the end; TimedOutError after `timeout` seconds, and the program goes on.
+
+        Cancelling the wait leaves the program as it is.
+        """
+        return await _steps.run_async(self._handle.wait(timeout))
+
+    async def close(self) -> None:
+        """Closes the pipes and gives the program back without ending it.
+
+        Input that was not yet taken is dropped: close stdin yourself to have it delivered.
+        """
+        self._handle.release()
+        streams, self._streams = self._streams, []
+        for transport, protocol in streams:
+            if not isinstance(transport, asyncio.WriteTransport):
+                transport.close()
+            # asyncio's transport fails when it is aborted with its end already under way.
+            elif not protocol.lost.done() and not (
+                transport.is_closing() and transport.get_write_buffer_size() == 0
+            ):
+                transport.abort()
+        for _, protocol in streams:
+            await protocol.lost
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        try:
+            await _steps.run_async(self._end())
+        finally:
+            await self.close()
+
+
+class AsyncSandbox(SandboxBase):
+    """A sandbox for asyncio: `async with AsyncSandbox() as sandbox`, or create().
+
+    Leaving the block, as close(), stops it and waits until nothing of it is
+    left. See SandboxOptions for the arguments.
+    """
+
+    def __init__(self, **options: Unpack[SandboxOptions]) -> None:
+        self._arguments = _arguments.sandbox(**options)
+        self._handle = Handle(0, "sandbox")  # closed until it is created
+        self._name = options.get("name") or ""
+        self._attached = True
+        self._entered = False
+
+    @classmethod
+    async def create(cls, **options: Unpack[SandboxOptions]) -> Self:
+        return await cls(**options).__aenter__()
+
+    @classmethod
+    async def open(cls, name: str, *, state_dir: Optional[PathLike] = None) -> Self:
+        """A living sandbox of this user, by name. It does not end with this object."""
+        self = cls()
+        self._entered = True
+        raw = _ffi.sandbox_open(*_arguments.open_arguments(name, state_dir))
+        self._adopt(Handle(raw, "sandbox"), attached=False)
+        return self
+
+    async def run(
+        self,
+        argv: Argv,
+        *,
+        input: Optional[Bytes] = None,
+        env: Optional[Env] = None,
+        clear_env: bool = False,
+        cwd: Optional[PathLike] = None,
+        timeout: Optional[float] = None,
+        max_output: int = MAX_OUTPUT,
+    ) -> Completed:
+        """As Sandbox.run. When it is cancelled the program is killed."""
+        steps = self._run(argv, input, env, clear_env, cwd, timeout, max_output)
+        return await _steps.run_async(steps)
+
+    async def spawn(
+        self,
+        argv: Argv,
+        *,
+        stdin: Stdio = DEVNULL,
+        stdout: Stdio = DEVNULL,
+        stderr: Stdio = DEVNULL,
+        env: Optional[Env] = None,
+        clear_env: bool = False,
+        cwd: Optional[PathLike] = None,
+    ) -> AsyncProcess:
+        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file."""
+        stdio = (stdin, stdout, stderr)
+        handle = await _steps.run_async(self._start(argv, stdio, env, clear_env, cwd))
+        return await AsyncProcess.attach(handle, argv, stdio)
+
+    async def info(self) -> SandboxInfo:
+        """What the sandbox is and does now."""
+        return self._info()
+
+    async def disarm(self) -> None:
+        """Detaches the sandbox: from now on it outlives this object and this process."""
+        self._disarm()
+
+    async def wait(self, timeout: Optional[float] = None) -> Outcome:
+        """Waits for the end; TimedOutError after `timeout` seconds, and the sandbox lives on."""
+        return await _steps.run_async(self._handle.wait(timeout))
+
+    async def close(self) -> None:
+        """Stops the sandbox and waits until nothing of it is left; once, then a no-op.
+
+        One that was opened or disarmed is given back and lives on.
+        """
+        await _steps.run_async(self._close())
+
+    async def __aenter__(self) -> Self:
+        if not self._entered:
+            self._entered = True
+            self._adopt(await _steps.run_async(create(self._arguments)), attached=True)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        await self.close()

@@ -1,0 +1,210 @@
+"""What Sandbox and AsyncSandbox, Process and AsyncProcess have in common."""
+
+from __future__ import annotations
+
+import signal
+import weakref
+from typing import Optional
+
+from . import _arguments, _ffi, _program
+from ._handle import Handle
+from ._steps import Steps
+from .errors import TimedOutError
+from .types import (
+    DEVNULL,
+    PIPE,
+    Argv,
+    Bytes,
+    Completed,
+    Engine,
+    Env,
+    Outcome,
+    PathLike,
+    SandboxEntry,
+    SandboxInfo,
+    State,
+    Stdio,
+)
+
+MAX_OUTPUT = 64 << 20
+START_SECONDS = 30.0  # the header's default of start_timeout_ms
+
+
+def info_of(raw: _ffi.SandboxInfo) -> SandboxInfo:
+    receipt: bytes = raw.receipt
+    lines = (line.partition(":") for line in receipt.decode("utf-8", "replace").splitlines())
+    return SandboxInfo(
+        state=State(raw.state or State.RUNNING),
+        engine=Engine(raw.engine),
+        attached=bool(raw.flags & _ffi.INFO_ATTACHED),
+        owner=bool(raw.flags & _ffi.INFO_OWNER),
+        pid=raw.pid,
+        programs=raw.programs,
+        memory_bytes=raw.memory_bytes,
+        overlay_bytes=raw.overlay_bytes,
+        created=raw.created_unix_ms / 1000,
+        receipt={key.strip(): value.strip() for key, _, value in lines if key.strip()},
+    )
+
+
+def entry_of(raw: _ffi.SandboxEntry) -> SandboxEntry:
+    name: bytes = raw.name
+    return SandboxEntry(
+        name=name.decode("utf-8", "replace"),
+        state=State(raw.state),
+        engine=Engine(raw.engine),
+        attached=bool(raw.flags & _ffi.INFO_ATTACHED),
+        pid=raw.pid,
+        created=raw.created_unix_ms / 1000,
+    )
+
+
+def create(arguments: _ffi.SandboxArguments) -> Steps[Handle]:
+    """Creates a sandbox; when that fails or is interrupted, nothing is left."""
+    handle = Handle(_ffi.sandbox_create(arguments), "sandbox")
+    try:
+        yield from handle.started()
+    except GeneratorExit:
+        handle.release()
+        raise
+    except BaseException:
+        yield from handle.close(gone=True)
+        raise
+    return handle
+
+
+class SandboxBase:
+    """Everything about a sandbox that does not wait."""
+
+    _handle: Handle
+    _attached: bool
+
+    def _adopt(self, handle: Handle, attached: bool) -> None:
+        weakref.finalize(self, handle.abandon, attached)
+        self._handle = handle
+        self._attached = attached
+        self._name = _ffi.sandbox_name(handle.raw())
+        handle.what = f"sandbox {self._name}"
+
+    @property
+    def name(self) -> str:
+        """Known after close too."""
+        return self._name
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return _ffi.sandbox_pid(self._handle.raw())
+
+    @property
+    def closed(self) -> bool:
+        return self._handle.closed
+
+    def poll(self) -> Optional[Outcome]:
+        """How the sandbox ended, or None while it lives."""
+        return self._handle.poll()
+
+    def stop(self, grace: Optional[float] = None) -> None:
+        """Requests the end: TERM to all programs, `grace` seconds, KILL. See wait().
+
+        The sandbox's own stop_grace holds when `grace` is None.
+        """
+        ms = -1 if grace is None else _arguments.milliseconds(max(grace, 0))
+        _ffi.sandbox_stop(self._handle.raw(), ms)
+
+    def drain(self, deadline: Optional[float] = None) -> None:
+        """Requests that running programs end and no new ones start. See wait().
+
+        After `deadline` seconds (None: for ever) the rest is stopped.
+        """
+        ms = -1 if deadline is None else _arguments.milliseconds(max(deadline, 0))
+        _ffi.sandbox_drain(self._handle.raw(), ms)
+
+    def kill(self) -> None:
+        """Kills the supervisor, the engine and all programs, at once."""
+        _ffi.kill(self._handle.raw(), signal.SIGKILL)
+
+    def _info(self) -> SandboxInfo:
+        return info_of(_ffi.sandbox_info(self._handle.raw()))
+
+    def _disarm(self) -> None:
+        _ffi.sandbox_disarm(self._handle.raw())
+        self._attached = False
+
+    def _close(self) -> Steps[None]:
+        return self._handle.close(gone=self._attached)
+
+    def _run(
+        self,
+        argv: Argv,
+        data: Optional[Bytes],
+        env: Optional[Env],
+        clear_env: bool,
+        cwd: Optional[PathLike],
+        timeout: Optional[float],
+        max_output: int,
+    ) -> Steps[Completed]:
+        if max_output < 0:
+            raise ValueError("max_output is negative")
+        if timeout is not None and not timeout > 0:
+            raise TimedOutError(f"timeout must be above 0, not {timeout}")
+        arguments = _arguments.process(
+            argv,
+            environment=env,
+            clear_env=clear_env,
+            cwd=cwd,
+            stdio_kinds=(DEVNULL if data is None else PIPE, PIPE, PIPE),
+            start_timeout=None if timeout is None else min(timeout, START_SECONDS),
+        )
+        return _program.run(self._handle, arguments, data, timeout, max_output)
+
+    def _start(
+        self,
+        argv: Argv,
+        stdio: tuple[Stdio, Stdio, Stdio],
+        env: Optional[Env],
+        clear_env: bool,
+        cwd: Optional[PathLike],
+    ) -> Steps[Handle]:
+        arguments = _arguments.process(
+            argv, environment=env, clear_env=clear_env, cwd=cwd, stdio_kinds=stdio
+        )
+        return _program.start(self._handle, arguments)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}{' closed' if self.closed else ''}>"
+
+
+class ProcessBase:
+    """Everything about a program that does not wait."""
+
+    def __init__(self, handle: Handle, argv: Argv) -> None:
+        self._handle = handle
+        self._argv = argv
+        handle.what = f"program {argv[0]!r}"
+        weakref.finalize(self, handle.abandon, False)
+
+    @property
+    def closed(self) -> bool:
+        return self._handle.closed
+
+    def poll(self) -> Optional[Outcome]:
+        """How the program ended, or None while it runs."""
+        return self._handle.poll()
+
+    def send_signal(self, signo: int) -> None:
+        """Sends a Linux signal, 1 to 64; DoneError when the program has ended."""
+        _ffi.kill(self._handle.raw(), int(signo))
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _end(self) -> Steps[None]:
+        if not self._handle.closed:
+            yield from _program.reap(self._handle)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._argv!r}{' closed' if self.closed else ''}>"

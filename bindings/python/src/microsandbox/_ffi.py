@@ -1,0 +1,397 @@
+"""The C ABI through ctypes. No other module imports ctypes.
+
+Handles are ints, descriptors are ints that the caller closes, and a result
+other than MSB_OK is raised. CDLL releases the GIL during calls.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Sequence
+
+from .errors import BufferTooSmallError, LibraryError, error_for
+
+VERSION = (0, 1)  # MSB_VERSION_MAJOR, MSB_VERSION_MINOR of the header below
+SONAME = "libmicrosandbox.so.0"
+
+CREATE_ASYNC = 1
+START_ASYNC = 1
+START_CLEAR_ENV = 2
+INFO_ATTACHED = 1
+INFO_OWNER = 2
+EVENT_READY = 1
+EVENT_DONE = 2
+STDIO_NULL, STDIO_PIPE, STDIO_FD, STDIO_INHERIT = range(4)
+
+_u32, _i32, _u64, _i64 = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.c_int64
+_str = ctypes.c_char_p
+
+
+class Error(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("code", _i32),
+        ("sys_errno", _i32),
+        ("stage", _u32),
+        ("message", ctypes.c_char * 496),
+    ]
+
+
+class SandboxOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("name", _str),
+        ("msb_path", _str),
+        ("state_dir", _str),
+        ("engine", _u32),
+        ("root_kind", _u32),
+        ("root_path", _str),
+        ("memory_bytes", _u64),
+        ("overlay_bytes", _u64),
+        ("start_timeout_ms", _i64),
+        ("stop_grace_ms", _i64),
+    ]
+
+
+class SandboxInfo(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("state", _u32),
+        ("engine", _u32),
+        ("flags", _u32),
+        ("pid", _i32),
+        ("programs", _u32),
+        ("memory_bytes", _u64),
+        ("overlay_bytes", _u64),
+        ("created_unix_ms", _i64),
+        ("receipt", ctypes.c_char * 1024),
+    ]
+
+
+class SandboxEntry(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("state", _u32),
+        ("pid", _i32),
+        ("engine", _u32),
+        ("flags", _u32),
+        ("reserved", _u32),
+        ("created_unix_ms", _i64),
+        ("name", ctypes.c_char * 136),
+    ]
+
+
+class Stdio(ctypes.Structure):
+    _fields_ = [("kind", _u32), ("reserved", _u32), ("fd", _i64)]
+
+
+class ProcessOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("argv", ctypes.POINTER(_str)),
+        ("env", ctypes.POINTER(_str)),
+        ("cwd", _str),
+        ("stdio", Stdio * 3),
+        ("start_timeout_ms", _i64),
+    ]
+
+
+class Outcome(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("cause", _u32),
+        ("exit_code", _i32),
+        ("signal", _i32),
+        ("wall_time_ns", _i64),
+    ]
+
+
+# The name of each struct in the header, for the test that compares layouts.
+STRUCTS: dict[str, type[ctypes.Structure]] = {
+    "msb_error": Error,
+    "msb_sandbox_options": SandboxOptions,
+    "msb_sandbox_info": SandboxInfo,
+    "msb_sandbox_entry": SandboxEntry,
+    "msb_stdio": Stdio,
+    "msb_process_options": ProcessOptions,
+    "msb_outcome": Outcome,
+}
+
+_p = ctypes.POINTER
+_err = _p(Error)
+
+# Every function of the header that returns an msb_result, less its last argument, the msb_error.
+_FUNCTIONS: dict[str, list[Any]] = {
+    "msb_set_log_fd": [_i32],
+    "msb_probe": [_p(SandboxOptions), _p(SandboxInfo)],
+    "msb_sandbox_create": [_p(SandboxOptions), _p(_u64)],
+    "msb_sandbox_open": [_str, _str, _p(_u64)],
+    "msb_sandbox_list": [_str, _p(SandboxEntry), _u32, _p(_u32)],
+    "msb_sandbox_pid": [_u64, _p(_i32)],
+    "msb_sandbox_name": [_u64, ctypes.c_void_p, _u32, _p(_u32)],
+    "msb_sandbox_info_get": [_u64, _p(SandboxInfo)],
+    "msb_sandbox_drain": [_u64, _i64],
+    "msb_sandbox_stop": [_u64, _i64],
+    "msb_sandbox_disarm": [_u64],
+    "msb_process_start": [_u64, _p(ProcessOptions), _p(_u64)],
+    "msb_process_stdio": [_u64, _u32, _p(_i32)],
+    "msb_kill": [_u64, _i32],
+    "msb_wait": [_u64, _i64, _p(Outcome)],
+    "msb_try_wait": [_u64, _p(_i32), _p(Outcome)],
+    "msb_fd": [_u64, _u32, _p(_i32)],
+    "msb_cancel": [_u64],
+}
+
+_lock = threading.Lock()
+_library: Optional[ctypes.CDLL] = None
+
+
+def candidates() -> list[Path]:
+    """Where the library may lie, in the order of preference; a bare name is left to ld.so."""
+    override = os.environ.get("MSB_LIBRARY")
+    if override:
+        return [Path(override)]
+    here = Path(__file__).resolve().parent
+    found = [here / "_lib" / SONAME]
+    # In the source tree this file is bindings/python/src/microsandbox/_ffi.py.
+    if len(here.parents) > 3 and (here.parents[3] / "include" / "microsandbox.h").is_file():
+        found.append(here.parents[3] / "build" / "lib" / SONAME)
+    return [path for path in found if path.is_file()] or [Path(SONAME)]
+
+
+def _refuse(message: str) -> LibraryError:
+    return LibraryError(message)
+
+
+def _is_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError, AttributeError):
+        return False
+
+
+def _load() -> ctypes.CDLL:
+    if not sys.platform.startswith("linux"):
+        raise _refuse(f"microsandbox needs Linux, and this is {sys.platform}")
+    if not _is_glibc():
+        raise _refuse("microsandbox needs glibc: musl (Alpine) cannot load a Go shared library")
+    path = candidates()[0]
+    if path.is_absolute() and not path.exists():
+        raise _refuse(f"{path}: no such file; MSB_LIBRARY must name {SONAME}")
+    try:
+        library = ctypes.CDLL(str(path))
+        version: int = library.msb_version()
+    except (OSError, AttributeError) as error:
+        raise _refuse(
+            f"cannot load {path}: {error}; install the wheel, set MSB_LIBRARY, "
+            f"or run make in the source tree"
+        ) from None
+    major, minor = version >> 16, version >> 8 & 0xFF
+    if major != VERSION[0] or minor < VERSION[1]:
+        raise _refuse(
+            f"{path} has version {major}.{minor}, and this package needs {VERSION[0]}.{VERSION[1]}"
+        )
+    library.msb_version.argtypes = []
+    library.msb_version.restype = _u32
+    library.msb_result_name.argtypes = [_i32]
+    library.msb_result_name.restype = _str
+    library.msb_close.argtypes = [_u64]
+    library.msb_close.restype = _i32
+    for name, arguments in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.argtypes = [*arguments, _err]
+        function.restype = _i32
+    return library
+
+
+def library() -> ctypes.CDLL:
+    """The shared library, loaded at first use: forking before that is harmless."""
+    global _library
+    if _library is None:
+        with _lock:
+            if _library is None:
+                _library = _load()
+    return _library
+
+
+def _call(name: str, *arguments: Any) -> None:
+    error = Error(ctypes.sizeof(Error))
+    result: int = getattr(_library or library(), name)(*arguments, ctypes.byref(error))
+    if result != 0:
+        message: bytes = error.message
+        raise error_for(
+            result,
+            error.sys_errno,
+            error.stage,
+            message.decode("utf-8", "replace") or result_name(result),
+        )
+
+
+def _sized(struct: Any) -> Any:
+    value = struct()
+    value.size = ctypes.sizeof(struct)
+    return value
+
+
+def version() -> str:
+    number: int = library().msb_version()
+    return f"{number >> 16}.{number >> 8 & 0xFF}.{number & 0xFF}"
+
+
+def result_name(result: int) -> str:
+    name: bytes = library().msb_result_name(result)
+    return name.decode()
+
+
+def set_log_fd(fd: int) -> None:
+    _call("msb_set_log_fd", fd)
+
+
+class SandboxArguments(NamedTuple):
+    """msb_sandbox_options in Python values; 0 and None are the defaults."""
+
+    name: Optional[bytes] = None
+    msb_path: Optional[bytes] = None
+    state_dir: Optional[bytes] = None
+    engine: int = 0
+    root_kind: int = 0
+    root_path: Optional[bytes] = None
+    memory_bytes: int = 0
+    overlay_bytes: int = 0
+    start_timeout_ms: int = 0
+    stop_grace_ms: int = 0
+
+
+def _sandbox_options(arguments: SandboxArguments, flags: int) -> SandboxOptions:
+    return SandboxOptions(ctypes.sizeof(SandboxOptions), flags, *arguments)
+
+
+def sandbox_create(arguments: SandboxArguments) -> int:
+    """Begins to create a sandbox; EVENT_READY tells when that has ended."""
+    out = _u64()
+    options = _sandbox_options(arguments, CREATE_ASYNC)
+    _call("msb_sandbox_create", ctypes.byref(options), ctypes.byref(out))
+    return out.value
+
+
+def sandbox_open(name: bytes, state_dir: Optional[bytes]) -> int:
+    out = _u64()
+    _call("msb_sandbox_open", name, state_dir, ctypes.byref(out))
+    return out.value
+
+
+def probe(arguments: SandboxArguments) -> SandboxInfo:
+    info = _sized(SandboxInfo)
+    _call("msb_probe", ctypes.byref(_sandbox_options(arguments, 0)), ctypes.byref(info))
+    return info
+
+
+def sandbox_list(state_dir: Optional[bytes]) -> list[SandboxEntry]:
+    capacity = 64
+    while True:
+        entries = (SandboxEntry * capacity)()
+        entries[0].size = ctypes.sizeof(SandboxEntry)
+        count = _u32()
+        try:
+            _call("msb_sandbox_list", state_dir, entries, capacity, ctypes.byref(count))
+        except BufferTooSmallError:
+            capacity = max(count.value, capacity) * 2  # more may appear meanwhile
+            continue
+        return list(entries)[: count.value]
+
+
+def sandbox_pid(sandbox: int) -> int:
+    out = _i32()
+    _call("msb_sandbox_pid", sandbox, ctypes.byref(out))
+    return out.value
+
+
+def sandbox_name(sandbox: int) -> str:
+    buffer = ctypes.create_string_buffer(136)
+    _call("msb_sandbox_name", sandbox, buffer, len(buffer), None)
+    return buffer.value.decode("utf-8")
+
+
+def sandbox_info(sandbox: int) -> SandboxInfo:
+    info = _sized(SandboxInfo)
+    _call("msb_sandbox_info_get", sandbox, ctypes.byref(info))
+    return info
+
+
+def sandbox_drain(sandbox: int, deadline_ms: int) -> None:
+    _call("msb_sandbox_drain", sandbox, deadline_ms)
+
+
+def sandbox_stop(sandbox: int, grace_ms: int) -> None:
+    _call("msb_sandbox_stop", sandbox, grace_ms)
+
+
+def sandbox_disarm(sandbox: int) -> None:
+    _call("msb_sandbox_disarm", sandbox)
+
+
+def _strings(values: Sequence[bytes]) -> Any:
+    return (_str * (len(values) + 1))(*values, None)
+
+
+class ProcessArguments(NamedTuple):
+    """msb_process_options in Python values; stdio are pairs of kind and descriptor."""
+
+    argv: Sequence[bytes]
+    env: Optional[Sequence[bytes]] = None
+    clear_env: bool = False
+    cwd: Optional[bytes] = None
+    stdio: Sequence[tuple[int, int]] = ((STDIO_NULL, 0),) * 3
+    start_timeout_ms: int = 0
+
+
+def process_start(sandbox: int, arguments: ProcessArguments) -> int:
+    """Begins to start a program; EVENT_READY tells when that has ended."""
+    options = _sized(ProcessOptions)
+    options.flags = START_ASYNC | (START_CLEAR_ENV if arguments.clear_env else 0)
+    options.argv = _strings(arguments.argv)
+    if arguments.env is not None:
+        options.env = _strings(arguments.env)
+    options.cwd = arguments.cwd
+    for slot, (kind, fd) in zip(options.stdio, arguments.stdio):
+        slot.kind, slot.fd = kind, fd
+    options.start_timeout_ms = arguments.start_timeout_ms
+    out = _u64()
+    _call("msb_process_start", sandbox, ctypes.byref(options), ctypes.byref(out))
+    return out.value
+
+
+def process_stdio(process: int, which: int) -> int:
+    out = _i32(-1)
+    _call("msb_process_stdio", process, which, ctypes.byref(out))
+    return out.value
+
+
+def kill(handle: int, signo: int) -> None:
+    _call("msb_kill", handle, signo)
+
+
+def try_wait(handle: int) -> Optional[Outcome]:
+    done = _i32()
+    outcome = _sized(Outcome)
+    _call("msb_try_wait", handle, ctypes.byref(done), ctypes.byref(outcome))
+    return outcome if done.value else None
+
+
+def event_fd(handle: int, events: int) -> int:
+    """A new descriptor that becomes readable once any of the events has happened."""
+    out = _i32(-1)
+    _call("msb_fd", handle, events, ctypes.byref(out))
+    return out.value
+
+
+def close(handle: int) -> None:
+    """Requests the end; never blocks, and tells nothing in a forked child."""
+    if _library is not None:
+        _library.msb_close(handle)

@@ -1,0 +1,175 @@
+"""Sandbox and Process: calls that wait, and that Ctrl-C ends."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Optional, cast
+
+from . import _arguments, _ffi, _steps
+from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create
+from ._handle import Handle
+from .types import (
+    DEVNULL,
+    PIPE,
+    Argv,
+    Bytes,
+    Completed,
+    Env,
+    Outcome,
+    PathLike,
+    SandboxInfo,
+    SandboxOptions,
+    Stdio,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+
+class Process(ProcessBase):
+    """A program in a sandbox.
+
+    stdin, stdout and stderr are binary files where PIPE was asked for, else None.
+    Leaving its `with` block kills the program if it still runs; close() does not.
+    """
+
+    stdin: Optional[BinaryIO] = None
+    stdout: Optional[BinaryIO] = None
+    stderr: Optional[BinaryIO] = None
+
+    def __init__(self, handle: Handle, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio]) -> None:
+        super().__init__(handle, argv)
+
+        def end(which: int, mode: str) -> Optional[BinaryIO]:
+            if stdio[which] != PIPE:
+                return None
+            return cast(BinaryIO, open(_ffi.process_stdio(handle.raw(), which), mode))
+
+        try:
+            self.stdin = end(0, "wb")
+            self.stdout = end(1, "rb")
+            self.stderr = end(2, "rb")
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, timeout: Optional[float] = None) -> Outcome:
+        """Waits for the end; TimedOutError after `timeout` seconds, and the program goes on."""
+        return _steps.run(self._handle.wait(timeout))
+
+    def close(self) -> None:
+        """Closes the pipes and gives the program back without ending it."""
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                # What is still buffered has no reader when the program has ended.
+                with contextlib.suppress(BrokenPipeError):
+                    file.close()
+        self._handle.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        try:
+            _steps.run(self._end())
+        finally:
+            self.close()
+
+
+class Sandbox(SandboxBase):
+    """A sandbox, created by calling this class.
+
+    Leaving its `with` block, as close(), stops it and waits until nothing of it
+    is left. See SandboxOptions for the arguments.
+    """
+
+    def __init__(self, **options: Unpack[SandboxOptions]) -> None:
+        self._adopt(_steps.run(create(_arguments.sandbox(**options))), attached=True)
+
+    @classmethod
+    def create(cls, **options: Unpack[SandboxOptions]) -> Self:
+        """The same as calling the class."""
+        return cls(**options)
+
+    @classmethod
+    def open(cls, name: str, *, state_dir: Optional[PathLike] = None) -> Self:
+        """A living sandbox of this user, by name. It does not end with this object."""
+        self = cls.__new__(cls)
+        raw = _ffi.sandbox_open(*_arguments.open_arguments(name, state_dir))
+        self._adopt(Handle(raw, "sandbox"), attached=False)
+        return self
+
+    def run(
+        self,
+        argv: Argv,
+        *,
+        input: Optional[Bytes] = None,
+        env: Optional[Env] = None,
+        clear_env: bool = False,
+        cwd: Optional[PathLike] = None,
+        timeout: Optional[float] = None,
+        max_output: int = MAX_OUTPUT,
+    ) -> Completed:
+        """Runs a program to its end and returns what it wrote.
+
+        `input` is its stdin (else /dev/null). `env` adds to the default PATH,
+        HOME and LANG, or is all there is with `clear_env`. Of stdout and of
+        stderr the first `max_output` bytes are kept, the rest is read and
+        dropped. After `timeout` seconds the program is killed and RunTimeoutError
+        raised. A program that cannot be started is an ExecError; how it ends is
+        a value: see Completed.check.
+        """
+        steps = self._run(argv, input, env, clear_env, cwd, timeout, max_output)
+        return _steps.run(steps)
+
+    def spawn(
+        self,
+        argv: Argv,
+        *,
+        stdin: Stdio = DEVNULL,
+        stdout: Stdio = DEVNULL,
+        stderr: Stdio = DEVNULL,
+        env: Optional[Env] = None,
+        clear_env: bool = False,
+        cwd: Optional[PathLike] = None,
+    ) -> Process:
+        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file."""
+        stdio = (stdin, stdout, stderr)
+        handle = _steps.run(self._start(argv, stdio, env, clear_env, cwd))
+        return Process(handle, argv, stdio)
+
+    def info(self) -> SandboxInfo:
+        """What the sandbox is and does now."""
+        return self._info()
+
+    def disarm(self) -> None:
+        """Detaches the sandbox: from now on it outlives this object and this process."""
+        self._disarm()
+
+    def wait(self, timeout: Optional[float] = None) -> Outcome:
+        """Waits for the end; TimedOutError after `timeout` seconds, and the sandbox lives on."""
+        return _steps.run(self._handle.wait(timeout))
+
+    def close(self) -> None:
+        """Stops the sandbox and waits until nothing of it is left; once, then a no-op.
+
+        One that was opened or disarmed is given back and lives on.
+        """
+        _steps.run(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()

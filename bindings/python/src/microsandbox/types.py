@@ -1,0 +1,202 @@
+"""Values: what a sandbox is made from, what it is, and what programs did in it."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
+
+from .errors import TimedOutError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+else:
+    from typing import TypedDict
+
+StrOrBytes = Union[str, bytes]
+PathLike = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+Argv = Sequence[PathLike]
+Env = Mapping[StrOrBytes, PathLike]
+Bytes = Union[bytes, bytearray, memoryview]
+
+PIPE = "pipe"  #: a pipe, whose other end the Process has
+DEVNULL = "null"
+INHERIT = "inherit"  #: this process's own descriptor 0, 1 or 2
+Stdio = Union[str, int, IO[Any]]
+
+
+class Engine(enum.IntEnum):
+    """What isolates the guest."""
+
+    AUTO = 0  #: the strongest that a probe run has shown to work
+    GVISOR = 1  #: a kernel in user space; needs neither KVM nor root
+
+
+class RootKind(enum.IntEnum):
+    HOST = 0
+    DIR = 1
+    EROFS = 2
+
+
+@dataclass(frozen=True)
+class Root:
+    """The guest's root file system. Changes to it stay in memory."""
+
+    kind: RootKind = RootKind.HOST
+    path: Optional[PathLike] = None
+
+    @classmethod
+    def host(cls) -> Root:
+        """A read-only view of the host's toolchain, with a writable /tmp and home."""
+        return cls()
+
+    @classmethod
+    def dir(cls, path: PathLike) -> Root:
+        """A directory."""
+        return cls(RootKind.DIR, path)
+
+    @classmethod
+    def erofs(cls, path: PathLike) -> Root:
+        """An EROFS image file."""
+        return cls(RootKind.EROFS, path)
+
+
+class SandboxOptions(TypedDict, total=False):
+    """The keyword arguments of Sandbox and AsyncSandbox; each may be left out."""
+
+    name: Optional[str]  #: 1 to 128 bytes of UTF-8; generated when left out
+    root: Optional[Root]  #: Root.host() when left out
+    engine: Engine
+    memory_bytes: int  #: 512 MiB, in-memory files included; at least 64 MiB
+    overlay_bytes: int  #: for changes to the root; half of memory_bytes
+    start_timeout: Optional[float]  #: seconds; 30
+    stop_grace: Optional[float]  #: seconds between TERM and KILL at close; 2
+    state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
+    msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
+
+
+class State(enum.IntEnum):
+    STARTING = 1
+    RUNNING = 2
+    DRAINING = 3
+    STOPPED = 4
+
+
+@dataclass(frozen=True)
+class SandboxInfo:
+    """What a sandbox is and does now."""
+
+    state: State
+    engine: Engine
+    attached: bool  #: ends with its owner
+    owner: bool  #: this object is the owner's
+    pid: int  #: the supervisor's process id
+    programs: int  #: running now
+    memory_bytes: int
+    overlay_bytes: int
+    created: float  #: seconds since the epoch, as time.time()
+    receipt: dict[str, str]  #: what is enforced by what
+
+
+@dataclass(frozen=True)
+class SandboxEntry:
+    """A living sandbox in a state directory."""
+
+    name: str
+    state: State
+    engine: Engine
+    attached: bool
+    pid: int
+    created: float  #: seconds since the epoch
+
+
+class Cause(enum.IntEnum):
+    """Why a sandbox or program ended."""
+
+    UNKNOWN = 0  #: it ended; how could not be learnt
+    EXITED = 1  #: program: exit_code
+    SIGNALED = 2  #: program: signal
+    SANDBOX_ENDED = 3  #: program: its sandbox ended under it
+    STOPPED = 4  #: sandbox: stop or close
+    DRAINED = 5  #: sandbox: drain
+    KILLED = 6  #: sandbox: kill, or SIGKILL from elsewhere
+    OWNER_GONE = 7  #: sandbox: its owner ended
+    MEMORY_LIMIT = 8  #: sandbox and its programs: over memory_bytes
+    CRASHED = 9  #: sandbox: the supervisor or engine failed
+    START_FAILED = 10  #: it never ran
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sandbox or program ended."""
+
+    cause: Cause
+    exit_code: Optional[int] = None  #: 0 to 255 with EXITED
+    signal: Optional[int] = None  #: Linux number with SIGNALED
+    wall_time: Optional[float] = None  #: seconds from start to end
+
+    @property
+    def ok(self) -> bool:
+        """The program exited with 0."""
+        return self.exit_code == 0
+
+    def __str__(self) -> str:
+        if self.cause == Cause.EXITED:
+            return f"exit code {self.exit_code}"
+        if self.cause == Cause.SIGNALED:
+            return f"signal {self.signal}"
+        return self.cause.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Completed(Outcome):
+    """How a program ended, and what it wrote."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_truncated: bool = False  #: it wrote more than max_output
+    stderr_truncated: bool = False
+
+    @property
+    def truncated(self) -> bool:
+        return self.stdout_truncated or self.stderr_truncated
+
+    @property
+    def text(self) -> str:
+        """stdout as UTF-8; what is not UTF-8 becomes U+FFFD."""
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def error_text(self) -> str:
+        """stderr as UTF-8; what is not UTF-8 becomes U+FFFD."""
+        return self.stderr.decode("utf-8", "replace")
+
+    def check(self) -> Completed:
+        """Itself when the program exited with 0, else raises ProgramError."""
+        if not self.ok:
+            raise ProgramError(self)
+        return self
+
+
+class ProgramError(Exception):
+    """Raised by Completed.check: the program did not exit with 0."""
+
+    def __init__(self, completed: Completed) -> None:
+        lines = completed.error_text.strip().splitlines()
+        super().__init__(f"{Outcome.__str__(completed)}" + (f": {lines[-1]}" if lines else ""))
+        self.completed = completed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.completed,))
+
+
+class RunTimeoutError(TimedOutError):
+    """run() went over its timeout. The program was killed; `completed` is what it wrote."""
+
+    def __init__(self, message: str, completed: Completed) -> None:
+        super().__init__(message)
+        self.completed = completed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.completed))
