@@ -1,0 +1,95 @@
+// Package runtime is the supervisor: one process per sandbox that boots the
+// engine, serves the control socket, watches the owner, and takes everything away
+// at the end.
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
+)
+
+// Exit codes of a supervisor.
+const (
+	exitEnded  = 0
+	exitFailed = 1 // the boot failed, and the owner was told
+	exitUsage  = 2 // not started by the library
+)
+
+// Main is the supervisor's whole life. engines are in order of strength, the
+// strongest first.
+func Main(engines []engine.Engine) int {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
+	if err := checkDescriptors(); err != nil {
+		fmt.Fprintln(os.Stderr, "msb supervise:", err)
+		return exitUsage
+	}
+	unix.Umask(0o077)
+	startup := os.NewFile(launch.StartupFD, "startup")
+	line, _ := json.Marshal(launch.Startup{Pid: os.Getpid(), Protocol: control.Protocol})
+	if _, err := startup.Write(append(line, '\n')); err != nil {
+		return exitUsage // nobody is there to be told
+	}
+	startup.Close()
+	conn, err := control.NewConn(launch.ControlFD)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "msb supervise:", err)
+		return exitUsage
+	}
+	s := newSupervisor()
+	if err := readConfig(&s.cfg); err != nil {
+		s.reportFailure(conn, fault.Wrap(err, fault.Launch, fault.StageConfig, "configuration"))
+		return exitFailed
+	}
+	return s.run(conn, engines)
+}
+
+// checkDescriptors refuses to run with anything but what the library hands over.
+func checkDescriptors() error {
+	want := map[int]uint32{
+		launch.ControlFD: unix.S_IFSOCK, launch.ConfigFD: unix.S_IFREG,
+		launch.WatchdogFD: unix.S_IFIFO, launch.StartupFD: unix.S_IFIFO,
+	}
+	for fd := launch.ControlFD; fd <= launch.StartupFD; fd++ {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != want[fd] {
+			return fmt.Errorf("descriptor %d is not what the library passes: this command is for the library only, see msb help", fd)
+		}
+		unix.CloseOnExec(fd)
+	}
+	return nil
+}
+
+func readConfig(cfg *control.Config) error {
+	data, err := control.ReadSealed(launch.ConfigFD, -1)
+	if err != nil {
+		return err
+	}
+	unix.Close(launch.ConfigFD)
+	if err := json.Unmarshal(data, cfg); err != nil {
+		return err
+	}
+	if cfg.Protocol != control.Protocol {
+		return fmt.Errorf("configuration of protocol %d, this msb speaks %d", cfg.Protocol, control.Protocol)
+	}
+	return nil
+}
+
+// pickEngine finds the engine by name; "" is the strongest.
+func pickEngine(engines []engine.Engine, name string) (engine.Engine, error) {
+	for _, e := range engines {
+		if name == "" || e.Name() == name {
+			return e, nil
+		}
+	}
+	return nil, fault.New(fault.Unsupported, fault.StageEngine, "engine %q is not in this msb", name)
+}

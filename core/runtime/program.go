@@ -1,0 +1,142 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+)
+
+// program is one program of one client.
+type program struct {
+	client  *client
+	id      uint64
+	created time.Time
+
+	mu      sync.Mutex
+	process engine.Process // nil until it runs
+	kill    bool           // SIGKILL came before it ran
+}
+
+// start serves a start request; fds become ours.
+func (c *client) start(m *control.Message, fds []int) {
+	var req control.StartRequest
+	err := m.Into(&req)
+	if err == nil {
+		err = checkStart(&req, len(fds))
+	}
+	var p *program
+	if err == nil {
+		p, err = c.newProgram(req.Program)
+	}
+	if err != nil {
+		control.CloseAll(fds)
+		c.reply(m.ID, nil, fault.Wrap(err, fault.Invalid, fault.StageControl, "start"))
+		return
+	}
+	go p.run(m.ID, req, fds)
+}
+
+func checkStart(req *control.StartRequest, fds int) error {
+	want := 0
+	for _, kind := range req.Stdio {
+		if kind > control.StdioShare {
+			return fault.New(fault.Invalid, fault.StageControl, "unknown kind of stdio %d", kind)
+		}
+		if kind != control.StdioNull {
+			want++
+		}
+	}
+	if want != fds {
+		return fault.New(fault.Invalid, fault.StageControl, "%d descriptors for %d streams", fds, want)
+	}
+	if len(req.Argv) == 0 {
+		return fault.New(fault.Invalid, fault.StageControl, "no program name")
+	}
+	return nil
+}
+
+// run is the life of a program: start, reply, wait, event.
+func (p *program) run(request uint64, req control.StartRequest, fds []int) {
+	stdio, err := openStreams(req.Stdio, fds)
+	if err != nil {
+		p.forget()
+		p.client.reply(request, nil, err)
+		return
+	}
+	process, err := p.client.s.machine.Start(context.Background(), engine.Program{
+		Argv: texts(req.Argv), Env: texts(req.Env), Cwd: string(req.Cwd), Stdio: stdio.guest,
+	})
+	if err != nil {
+		stdio.close()
+		p.forget()
+		p.client.reply(request, nil, fault.Wrap(err, fault.Exec, fault.StageExec, "start "+quote(req.Argv[0])))
+		return
+	}
+	p.started(process)
+	p.client.reply(request, nil, nil)
+	status, err := process.Wait()
+	wall := time.Since(p.created)
+	stdio.flush(p.client.s.ending)
+	if err == nil {
+		p.client.post(control.Exited, exited(p.id, status, wall))
+	}
+	p.forget()
+}
+
+func texts(in [][]byte) []string {
+	out := make([]string, len(in))
+	for i, b := range in {
+		out[i] = string(b)
+	}
+	return out
+}
+
+func exited(id uint64, status syscall.WaitStatus, wall time.Duration) control.ExitedEvent {
+	e := control.ExitedEvent{Program: id, Code: -1, Wall: wall}
+	if status.Signaled() {
+		e.Cause, e.Signal = handle.CauseSignaled, int32(status.Signal())
+	} else {
+		e.Cause, e.Code = handle.CauseExited, int32(status.ExitStatus())
+	}
+	return e
+}
+
+func (p *program) started(process engine.Process) {
+	p.mu.Lock()
+	p.process = process
+	kill := p.kill
+	p.mu.Unlock()
+	if kill {
+		process.Signal(syscall.SIGKILL)
+	}
+}
+
+// signal reaches a program that runs; one that is still starting remembers a
+// SIGKILL.
+func (p *program) signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	process := p.process
+	if process == nil && sig == syscall.SIGKILL {
+		p.kill = true
+	}
+	p.mu.Unlock()
+	if process == nil {
+		if sig == syscall.SIGKILL {
+			return nil
+		}
+		return fault.New(fault.State, fault.StageControl, "signal %d: the program is still starting", sig)
+	}
+	err := process.Signal(sig)
+	if errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrProcessDone) {
+		return fault.New(fault.Done, fault.StageControl, "signal %d: the program has ended already", sig)
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+package runtime
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// relayPoll bounds how long a relay sleeps on the host's descriptor before it
+// looks whether it is still wanted, in milliseconds.
+const relayPoll = 200
+
+// relay copies between the guest's pipe and a descriptor whose flags must not
+// change: it polls, and reads and writes so that neither blocks for long. Its
+// goroutine ends at end of file, at an error, or at stop.
+type relay struct {
+	which    int
+	fd       int // the host's, owned
+	socket   bool
+	pipe     *os.File // our end of the guest's pipe
+	dev, ino uint64
+	stopped  chan struct{}
+	once     sync.Once
+
+	mu    sync.Mutex
+	idle  *sync.Cond
+	busy  bool
+	ended bool
+}
+
+func (s *streams) relay(which, fd int, st *unix.Stat_t) error {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		unix.Close(fd)
+		return os.NewSyscallError("pipe", err)
+	}
+	ours, guest := p[0], p[1]
+	if which == 0 {
+		ours, guest = p[1], p[0]
+	}
+	r := &relay{
+		which: which, fd: fd, socket: st.Mode&unix.S_IFMT == unix.S_IFSOCK, dev: st.Dev, ino: st.Ino,
+		pipe: os.NewFile(uintptr(ours), "relay"), stopped: make(chan struct{}),
+	}
+	r.idle = sync.NewCond(&r.mu)
+	s.guest[which] = os.NewFile(uintptr(guest), "stdio relay")
+	s.relays = append(s.relays, r)
+	go r.run()
+	return nil
+}
+
+func (r *relay) stop() {
+	r.once.Do(func() {
+		close(r.stopped)
+		r.pipe.Close()
+	})
+}
+
+func (r *relay) isStopped() bool {
+	select {
+	case <-r.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *relay) run() {
+	defer func() {
+		r.stop()
+		unix.Close(r.fd)
+		r.mu.Lock()
+		r.ended = true
+		r.mu.Unlock()
+		r.idle.Broadcast()
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		var n int
+		var err error
+		if r.which == 0 {
+			if n, err = r.readHost(buf); n > 0 {
+				_, err = r.pipe.Write(buf[:n])
+			}
+		} else {
+			if n, err = r.pipe.Read(buf); n > 0 {
+				r.setBusy(true)
+				err = r.writeHost(buf[:n])
+				r.setBusy(false)
+			}
+		}
+		if err != nil || n == 0 {
+			return
+		}
+	}
+}
+
+func (r *relay) setBusy(busy bool) {
+	r.mu.Lock()
+	r.busy = busy
+	r.mu.Unlock()
+	r.idle.Broadcast()
+}
+
+// flush waits until everything in the pipe has reached its place, or the
+// sandbox ends: then for a second at most.
+func (r *relay) flush(ending <-chan struct{}) {
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-done:
+			return
+		case <-ending:
+		}
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+			r.stop()
+		}
+	}()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.ended && (r.busy || r.pending()) {
+		r.idle.Wait()
+	}
+}
+
+// pending reports whether the pipe holds bytes that the relay has yet to read.
+func (r *relay) pending() bool {
+	raw, err := r.pipe.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.FIONREAD) })
+	return err == nil && n > 0
+}
+
+// wait polls the host's descriptor.
+func (r *relay) wait(events int16) error {
+	for {
+		if r.isStopped() {
+			return os.ErrClosed
+		}
+		fds := []unix.PollFd{{Fd: int32(r.fd), Events: events}}
+		n, err := unix.Poll(fds, relayPoll)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		if n > 0 {
+			return nil
+		}
+	}
+}
+
+func (r *relay) readHost(buf []byte) (int, error) {
+	for {
+		if err := r.wait(unix.POLLIN); err != nil {
+			return 0, err
+		}
+		var n int
+		var err error
+		if r.socket {
+			n, _, err = unix.Recvfrom(r.fd, buf, unix.MSG_DONTWAIT)
+		} else {
+			n, err = unix.Read(r.fd, buf)
+		}
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return n, err
+		}
+	}
+}
+
+func (r *relay) writeHost(data []byte) error {
+	for len(data) > 0 {
+		if err := r.wait(unix.POLLOUT); err != nil {
+			return err
+		}
+		var n int
+		var err error
+		if r.socket {
+			n, err = unix.SendmsgN(r.fd, data, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		} else {
+			// A writable pipe or terminal takes PIPE_BUF bytes without blocking.
+			n, err = unix.Write(r.fd, data[:min(len(data), 4096)])
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return err
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package runtime
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/store"
+)
+
+// supervisor is the state of the process. mu guards what is below it and is held
+// for short steps only.
+type supervisor struct {
+	cfg     control.Config
+	created time.Time
+	root    *store.Root
+	claim   *store.Claim
+	engine  engine.Engine
+	machine engine.Machine
+
+	ending chan struct{} // closed when the end has been decided
+
+	mu       sync.Mutex
+	state    uint32 // handle.State*
+	attached bool
+	cause    uint32        // once ending is closed
+	grace    time.Duration // once ending is closed
+	programs map[*program]struct{}
+	empty    chan struct{} // closed when a drain or stop finds no program left
+	clients  map[*client]struct{}
+	draining bool
+}
+
+func newSupervisor() *supervisor {
+	return &supervisor{
+		created: time.Now(), state: handle.StateStarting, attached: true,
+		ending: make(chan struct{}), empty: make(chan struct{}),
+		programs: map[*program]struct{}{}, clients: map[*client]struct{}{},
+	}
+}
+
+// run boots, serves, and ends.
+func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
+	s.watch()
+	if err := s.boot(engines); err != nil {
+		s.reportFailure(conn, err)
+		return exitFailed
+	}
+	listener, err := control.Listen(s.claim.DirFD())
+	if err == nil {
+		err = s.record(handle.StateRunning)
+	}
+	if err != nil {
+		s.machine.Close()
+		s.unclaim()
+		s.reportFailure(conn, fault.Wrap(err, fault.IO, fault.StageState, "state of sandbox "+s.cfg.Name))
+		return exitFailed
+	}
+	owner := s.serve(conn, true)
+	owner.post(control.Ready, nil)
+	go s.accept(listener)
+	go s.sweepOthers()
+
+	select {
+	case <-s.ending:
+	case <-s.machine.Done():
+		s.end(machineCause(s.machine.Cause()), 0)
+	}
+	s.shutdown()
+	listener.Close()
+	s.unclaim()
+	s.farewell()
+	return exitEnded
+}
+
+// boot claims the name and boots the engine. On error nothing is left. A stop
+// that comes meanwhile, the owner's death too, ends it.
+func (s *supervisor) boot(engines []engine.Engine) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), s.cfg.BootTimeout,
+		fault.New(fault.TimedOut, fault.StageEngine, "the engine did not boot within %v", s.cfg.BootTimeout))
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	watching := make(chan struct{})
+	defer close(watching)
+	go func() {
+		select {
+		case <-s.ending:
+			stop(fault.New(fault.Canceled, fault.StageEngine, "stopped while booting"))
+		case <-watching:
+		}
+	}()
+
+	var err error
+	if s.engine, err = pickEngine(engines, s.cfg.Engine); err != nil {
+		return err
+	}
+	if s.root, err = store.OpenRoot(s.cfg.StateDir); err != nil {
+		return err
+	}
+	if s.claim, err = s.root.Claim(s.newRecord()); err != nil {
+		return err
+	}
+	s.machine, err = s.engine.Boot(ctx, engine.Config{
+		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root,
+		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: func(string, ...any) {},
+	})
+	if err != nil {
+		s.unclaim()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fault.Wrap(err, fault.Boot, fault.StageEngine, "engine "+s.engine.Name())
+	}
+	return nil
+}
+
+func (s *supervisor) newRecord() store.Record {
+	self, _ := store.StartTime(os.Getpid())
+	owner, _ := store.StartTime(s.cfg.OwnerPid)
+	return store.Record{
+		Name: s.cfg.Name, ID: s.cfg.ID, State: handle.StateStarting, CreatedMS: s.created.UnixMilli(), Engine: s.engine.Name(),
+		Supervisor:  store.Process{Pid: os.Getpid(), Start: self},
+		Owner:       store.Process{Pid: s.cfg.OwnerPid, Start: owner},
+		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
+	}
+}
+
+// record writes down the state, and whom to wait for should we die without a word.
+func (s *supervisor) record(state uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+	attached := s.attached
+	return s.claim.Update(func(r *store.Record) {
+		r.State = state
+		if r.Children == nil {
+			r.Children = children()
+		}
+		if !attached {
+			r.Owner = store.Process{}
+		}
+	})
+}
+
+func (s *supervisor) unclaim() {
+	if s.claim != nil {
+		s.claim.Remove()
+		s.claim = nil
+	}
+	s.root.Close()
+}
+
+// end decides that and how the sandbox ends. The first decision stays.
+func (s *supervisor) end(cause uint32, grace time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.ending:
+		return
+	default:
+	}
+	if grace < 0 {
+		grace = max(s.cfg.StopGrace, 0)
+	}
+	s.cause, s.grace = cause, grace
+	close(s.ending)
+}
+
+// drain refuses new programs and ends once none is left, or at the deadline.
+func (s *supervisor) drain(deadline time.Duration) {
+	s.mu.Lock()
+	first := !s.draining
+	s.draining = true
+	s.noticeEmpty()
+	s.mu.Unlock()
+	if first {
+		s.record(handle.StateDraining)
+		go func() {
+			select {
+			case <-s.empty:
+				s.end(handle.CauseDrained, 0)
+			case <-s.ending:
+			}
+		}()
+	}
+	if deadline >= 0 {
+		time.AfterFunc(deadline, func() { s.end(handle.CauseDrained, -1) })
+	}
+}
+
+// noticeEmpty closes empty when no program is left and none can come. Called
+// with mu held.
+func (s *supervisor) noticeEmpty() {
+	if len(s.programs) > 0 || !s.draining {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// shutdown gives programs their grace and closes the machine.
+func (s *supervisor) shutdown() {
+	s.mu.Lock()
+	s.draining = true
+	s.noticeEmpty()
+	grace := s.grace
+	s.mu.Unlock()
+	if grace > 0 {
+		select {
+		case <-s.empty: // nobody to be asked
+		default:
+			s.machine.SignalAll(sigTerm)
+			timer := time.NewTimer(grace)
+			select {
+			case <-s.empty:
+			case <-s.machine.Done():
+			case <-timer.C:
+			}
+			timer.Stop()
+		}
+	}
+	s.machine.Close()
+	// The waiters of all programs return now; their last events come before ours.
+	select {
+	case <-s.empty:
+	case <-time.After(5 * time.Second):
+	}
+	if c := s.machine.Cause(); c != engine.Closed {
+		s.mu.Lock()
+		s.cause = machineCause(c)
+		s.mu.Unlock()
+	}
+}
+
+func machineCause(c engine.Cause) uint32 {
+	switch c {
+	case engine.MemoryLimit:
+		return handle.CauseMemoryLimit
+	case engine.Crashed:
+		return handle.CauseCrashed
+	}
+	return handle.CauseStopped
+}
+
+// sweepOthers takes away what dead sandboxes of the same state root left.
+func (s *supervisor) sweepOthers() {
+	s.root.SweepAll()
+	s.root.KillWedged(control.Ping)
+}
+
+// reportFailure tells the owner why there will be no sandbox.
+func (s *supervisor) reportFailure(conn *control.Conn, err error) {
+	m, merr := control.NewMessage(control.Failed, 0, nil)
+	if merr != nil {
+		return
+	}
+	m.Err = fault.From(err)
+	conn.SetDeadline(time.Now().Add(time.Second))
+	conn.Send(m)
+	conn.Close()
+}

@@ -1,0 +1,124 @@
+package runtime
+
+import (
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/store"
+)
+
+const sigTerm = syscall.SIGTERM
+
+// closeOrDeath is how long after the watchdog's end of file the owner's own end
+// may be noticed: a dying process closes its files before its pidfd tells. It
+// only decides between two names for the same end.
+const closeOrDeath = 200 * time.Millisecond
+
+// watch starts what can end the sandbox from outside: the owner and signals.
+// These goroutines live as long as the process.
+func (s *supervisor) watch() {
+	owner := make(chan struct{})
+	process, err := launch.OpenProcess(s.cfg.OwnerPid)
+	if err != nil || os.Getppid() != s.cfg.OwnerPid {
+		close(owner) // it died before we looked
+	} else {
+		go func() {
+			<-process.Done()
+			close(owner)
+		}()
+	}
+	go s.watchOwner(owner)
+	go s.watchPipe(owner)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1)
+	go func() {
+		for sig := range signals {
+			if sig == syscall.SIGTERM {
+				s.end(handle.CauseStopped, -1)
+			} else {
+				s.drain(-1)
+			}
+		}
+	}()
+}
+
+func (s *supervisor) isAttached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attached
+}
+
+// detach lets the sandbox live on without its owner.
+func (s *supervisor) detach() error {
+	s.mu.Lock()
+	s.attached = false
+	state := s.state
+	s.mu.Unlock()
+	return s.record(state)
+}
+
+func (s *supervisor) watchOwner(owner <-chan struct{}) {
+	<-owner
+	if s.isAttached() {
+		s.end(handle.CauseOwnerGone, -1)
+	}
+}
+
+// watchPipe reads the watchdog: end of file is the owner's close or death, which
+// a forked copy of the pipe's other end can hide, but the owner's pidfd cannot.
+func (s *supervisor) watchPipe(owner <-chan struct{}) {
+	unix.SetNonblock(launch.WatchdogFD, true)
+	pipe := os.NewFile(launch.WatchdogFD, "watchdog")
+	defer pipe.Close()
+	buf := make([]byte, 1)
+	for {
+		n, err := pipe.Read(buf)
+		if n == 1 && buf[0] == launch.DetachByte {
+			s.detach()
+			return
+		}
+		if err != nil {
+			break
+		}
+	}
+	if !s.isAttached() {
+		return
+	}
+	timer := time.NewTimer(closeOrDeath)
+	defer timer.Stop()
+	select {
+	case <-owner:
+		s.end(handle.CauseOwnerGone, -1)
+	case <-s.ending:
+	case <-timer.C:
+		s.end(handle.CauseStopped, -1)
+	}
+}
+
+// children are our direct children, the engine's processes: should we be killed
+// they die with us, and whoever sweeps waits for that.
+func children() []store.Process {
+	out := []store.Process{}
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, t := range tasks {
+		data, _ := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
+		for _, field := range strings.Fields(string(data)) {
+			pid, err := strconv.Atoi(field)
+			if err != nil {
+				continue
+			}
+			if start, err := store.StartTime(pid); err == nil {
+				out = append(out, store.Process{Pid: pid, Start: start})
+			}
+		}
+	}
+	return out
+}
