@@ -60,3 +60,8 @@ install-lib: lib
 	$(call lib_configure,capi/microsandbox.pc.in,$(DESTDIR)$(LIBDIR)/pkgconfig/microsandbox.pc)
 	$(call lib_configure,capi/microsandboxConfig.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/microsandbox/microsandboxConfig.cmake)
 	$(call lib_configure,capi/microsandboxConfigVersion.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/microsandbox/microsandboxConfigVersion.cmake)
+
+# Records a wanted change of the ABI in tests/header and tests/abi.
+.PHONY: abi-update
+abi-update: lib lib-debug
+	MSB_UPDATE_ABI=1 go test -count=1 ./tests/header ./tests/abi
