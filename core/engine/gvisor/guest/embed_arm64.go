@@ -1,0 +1,8 @@
+package guest
+
+import _ "embed"
+
+// Launcher is the launcher's static ELF file.
+//
+//go:embed launcher_arm64
+var Launcher []byte

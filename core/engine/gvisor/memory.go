@@ -1,0 +1,138 @@
+package gvisor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/sentry/control"
+	"gvisor.dev/gvisor/runsc/boot"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+)
+
+// memoryGuard enforces the memory limit by looking at what the machine uses:
+// the blocks of the guest-memory file, which holds the memory of programs, the
+// overlay and tmpfs, plus the sentry's own private pages.
+type memoryGuard struct {
+	limit  uint64
+	guest  *os.File // guest-memory file
+	statm  *os.File // of the sentry
+	kick   chan struct{}
+	quit   chan struct{}
+	exited chan struct{}
+}
+
+// The pause between two looks is the time in which a guest that fills memory
+// at fillRate would reach the limit, within these bounds.
+const (
+	fillRate     = 4 << 30 // bytes per second
+	shortestWait = 5 * time.Millisecond
+	longestWait  = 250 * time.Millisecond
+)
+
+func newMemoryGuard(ctx context.Context, m *machine, limit uint64) (*memoryGuard, error) {
+	options := control.MemoryUsageFileOpts{Version: 1}
+	files, err := m.rpc.call(ctx, boot.UsageUsageFD, &options, &struct{}{})
+	if err != nil {
+		return nil, fmt.Errorf("guest-memory file: %w", err)
+	}
+	if len(files) != 2 {
+		closeAll(files)
+		return nil, fmt.Errorf("guest-memory file: %d descriptors instead of two", len(files))
+	}
+	files[0].Close()
+	g := &memoryGuard{
+		limit: limit, guest: files[1],
+		kick: make(chan struct{}, 1), quit: make(chan struct{}), exited: make(chan struct{}),
+	}
+	if g.statm, err = os.Open(fmt.Sprintf("/proc/%d/statm", m.pid)); err != nil {
+		g.guest.Close()
+		return nil, err
+	}
+	go g.run(m)
+	return g, nil
+}
+
+func (g *memoryGuard) note() string {
+	return fmt.Sprintf("memory: at most %d bytes (guest memory and sentry, looked at every %v to %v)",
+		g.limit, shortestWait, longestWait)
+}
+
+// soon asks for a look now, because a program starts.
+func (g *memoryGuard) soon() {
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (g *memoryGuard) stop() {
+	close(g.quit)
+	<-g.exited
+	g.guest.Close()
+	g.statm.Close()
+}
+
+func (g *memoryGuard) run(m *machine) {
+	defer close(g.exited)
+	timer := time.NewTimer(shortestWait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-g.kick:
+		case <-m.done:
+			return
+		case <-g.quit:
+			return
+		}
+		used, err := g.used()
+		if err == nil && used > g.limit {
+			m.end(engine.MemoryLimit)
+			return
+		}
+		timer.Reset(pause(used, g.limit))
+	}
+}
+
+// pause is how long the next look may wait.
+func pause(used, limit uint64) time.Duration {
+	left := time.Duration(float64(limit-min(used, limit)) / fillRate * float64(time.Second))
+	return min(max(left, shortestWait), longestWait)
+}
+
+// used returns the machine's memory in bytes.
+func (g *memoryGuard) used() (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(g.guest.Fd()), &st); err != nil {
+		return 0, err
+	}
+	used := uint64(st.Blocks) * 512
+	private, err := privatePages(g.statm)
+	return used + private, err
+}
+
+// privatePages returns the resident bytes of a process that it shares with no
+// other and with no file.
+func privatePages(statm *os.File) (uint64, error) {
+	var buf [128]byte
+	n, err := statm.ReadAt(buf[:], 0)
+	fields := bytes.Fields(buf[:n])
+	if len(fields) < 3 {
+		return 0, err
+	}
+	resident, err := strconv.ParseUint(string(fields[1]), 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	shared, err := strconv.ParseUint(string(fields[2]), 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	return (resident - min(shared, resident)) * uint64(os.Getpagesize()), nil
+}

@@ -1,0 +1,167 @@
+package gvisor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/sentry/control"
+	"gvisor.dev/gvisor/runsc/boot"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+// process is a program that was started.
+type process struct {
+	m   *machine
+	pid int32
+
+	mu    sync.Mutex
+	ended bool
+}
+
+func (p *process) PID() int { return int(p.pid) }
+
+func (p *process) Wait() (syscall.WaitStatus, error) {
+	var status uint32
+	args := boot.WaitPIDArgs{PID: p.pid, CID: p.m.id}
+	_, err := p.m.rpc.call(context.Background(), boot.ContMgrWaitPID, &args, &status)
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	if err != nil {
+		return 0, p.m.rpcError(err, fmt.Sprintf("wait for program %d", p.pid))
+	}
+	return syscall.WaitStatus(status), nil
+}
+
+func (p *process) Signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	ended := p.ended
+	p.mu.Unlock()
+	if ended {
+		return noProcess(p.pid)
+	}
+	err := p.m.signal(boot.SignalArgs{CID: p.m.id, PID: p.pid, Signo: int32(sig), Mode: boot.DeliverToProcess})
+	if err != nil && strings.Contains(err.Error(), unix.ESRCH.Error()) {
+		return noProcess(p.pid)
+	}
+	return err
+}
+
+func noProcess(pid int32) error {
+	e := fault.New(fault.Done, fault.StageEngine, "program %d has ended", pid)
+	e.Errno = unix.ESRCH
+	return e
+}
+
+func (m *machine) Start(ctx context.Context, p engine.Program) (engine.Process, error) {
+	stdio, err := fillStdio(p.Stdio)
+	if err == nil {
+		err = checkProgram(p)
+	}
+	if err != nil {
+		closeAll(stdio)
+		return nil, err
+	}
+	if p.Cwd == "" {
+		p.Cwd = m.cwd
+	}
+	m.memory.soon()
+	if carriesExactly(p) {
+		return m.startDirect(ctx, p, stdio)
+	}
+	return m.startLauncher(ctx, p, stdio)
+}
+
+// fillStdio takes the program's files, with /dev/null where there is none.
+func fillStdio(given [3]*os.File) ([]*os.File, error) {
+	files := given[:]
+	for i, f := range files {
+		if f != nil {
+			continue
+		}
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return files, fault.Wrap(err, fault.IO, fault.StageStdio, os.DevNull)
+		}
+		files[i] = null
+	}
+	return files, nil
+}
+
+func checkProgram(p engine.Program) error {
+	if len(p.Argv) == 0 {
+		return fault.New(fault.Invalid, fault.StageExec, "argv is empty")
+	}
+	if p.Cwd != "" && p.Cwd[0] != '/' {
+		return fault.New(fault.Invalid, fault.StageCwd, "working directory %q: the path must be absolute", p.Cwd)
+	}
+	for _, list := range [][]string{p.Argv, p.Env, {p.Cwd}} {
+		for _, s := range list {
+			if strings.IndexByte(s, 0) >= 0 {
+				return fault.New(fault.Invalid, fault.StageExec, "%q: contains a NUL byte", s)
+			}
+		}
+	}
+	return nil
+}
+
+// execArgs is what both ways to start a program have in common.
+func (m *machine) execArgs() control.ExecArgs {
+	return control.ExecArgs{ContainerID: m.id, Capabilities: m.caps}
+}
+
+// startDirect starts a program with the one call that gVisor has for it.
+func (m *machine) startDirect(ctx context.Context, p engine.Program, stdio []*os.File) (engine.Process, error) {
+	args := m.execArgs()
+	args.Argv, args.Envv = p.Argv, p.Env
+	args.GuestFDs = []int{0, 1, 2}
+	args.WorkingDirectory = p.Cwd
+	if !strings.HasSuffix(p.Cwd, "/") {
+		// gVisor does not check that it is a directory; the dot makes it.
+		args.WorkingDirectory += "/."
+	}
+	pid, err := m.execute(ctx, &args, stdio)
+	if err != nil {
+		if remote, ok := err.(remoteError); ok {
+			return nil, startError(string(remote), p)
+		}
+		return nil, m.rpcError(err, "start a program")
+	}
+	return &process{m: m, pid: pid}, nil
+}
+
+// execute runs ExecuteAsync and closes files. When ctx ends the call first, the
+// program may start all the same: it is killed once its pid is known.
+func (m *machine) execute(ctx context.Context, args *control.ExecArgs, files []*os.File) (int32, error) {
+	type answer struct {
+		pid int32
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		var a answer
+		_, a.err = m.rpc.call(context.Background(), boot.ContMgrExecuteAsync, args, &a.pid, files...)
+		closeAll(files)
+		answers <- a
+	}()
+	select {
+	case a := <-answers:
+		return a.pid, a.err
+	case <-ctx.Done():
+		go func() {
+			if a := <-answers; a.err == nil {
+				lost := &process{m: m, pid: a.pid}
+				lost.Signal(unix.SIGKILL)
+				lost.Wait()
+			}
+		}()
+		return 0, ctx.Err()
+	}
+}
