@@ -52,6 +52,8 @@ type Sandbox struct {
 	programs map[uint64]*Process
 	nextID   uint64
 	boot     chan error // the supervisor's answer, one
+
+	requests sync.WaitGroup // stops and drains on their way
 }
 
 func newSandbox(name, stateDir string, owner bool, grace time.Duration) *Sandbox {

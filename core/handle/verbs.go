@@ -106,7 +106,9 @@ func (s *Sandbox) Drain(deadline time.Duration) error {
 // request sends a message whose effect is seen in events. A lost one shows as
 // the supervisor's death.
 func (s *Sandbox) request(client *control.Client, t control.Type, body any) {
+	s.requests.Add(1)
 	fault.Go("request "+string(t), func() {
+		defer s.requests.Done()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := client.Call(ctx, t, body, nil); err != nil {
@@ -114,6 +116,10 @@ func (s *Sandbox) request(client *control.Client, t control.Type, body any) {
 		}
 	})
 }
+
+// Flush waits until the stops and drains that were requested have been answered
+// or lost, 10 s at most. Only a program that is about to exit needs it.
+func (s *Sandbox) Flush() { s.requests.Wait() }
 
 // escalate kills the supervisor unless it has ended after a time.
 func (s *Sandbox) escalate(after time.Duration) {
@@ -200,12 +206,15 @@ func (s *Sandbox) release() {
 	s.phase, s.outcome = StateStopped, ended(CauseUnknown)
 	client, process := s.client, s.process
 	s.mu.Unlock()
-	client.Close()
-	if s.owner {
-		s.child.Watchdog.Close()
-	} else {
-		process.Release()
-	}
+	fault.Go("release", func() {
+		s.requests.Wait() // a stop or drain just asked for must not get lost
+		client.Close()
+		if s.owner {
+			s.child.Watchdog.Close()
+		} else {
+			process.Release()
+		}
+	})
 	s.endPrograms(CauseUnknown)
 	close(s.done)
 }

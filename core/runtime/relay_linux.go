@@ -86,11 +86,10 @@ func (r *relay) run() {
 				_, err = r.pipe.Write(buf[:n])
 			}
 		} else {
-			if n, err = r.pipe.Read(buf); n > 0 {
-				r.setBusy(true)
+			if n, err = r.readGuest(buf); n > 0 {
 				err = r.writeHost(buf[:n])
-				r.setBusy(false)
 			}
+			r.rest()
 		}
 		if err != nil || n == 0 {
 			return
@@ -98,9 +97,29 @@ func (r *relay) run() {
 	}
 }
 
-func (r *relay) setBusy(busy bool) {
+// readGuest takes bytes from the pipe and becomes busy in one step, so that flush
+// never finds an empty pipe while they are on their way.
+func (r *relay) readGuest(buf []byte) (n int, err error) {
+	raw, err := r.pipe.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	rerr := raw.Read(func(fd uintptr) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		n, err = unix.Read(int(fd), buf)
+		r.busy = n > 0
+		return err != unix.EAGAIN && err != unix.EINTR
+	})
+	if rerr != nil {
+		return 0, rerr
+	}
+	return n, err
+}
+
+func (r *relay) rest() {
 	r.mu.Lock()
-	r.busy = busy
+	r.busy = false
 	r.mu.Unlock()
 	r.idle.Broadcast()
 }
@@ -136,7 +155,7 @@ func (r *relay) pending() bool {
 		return false
 	}
 	n := 0
-	raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.FIONREAD) })
+	raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
 	return err == nil && n > 0
 }
 

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -244,7 +243,7 @@ func (c *client) newProgram(id uint64) (*program, error) {
 	case len(s.programs) >= maxPrograms:
 		return nil, fault.New(fault.Limit, fault.StageExec, "%d programs run already in sandbox %q", maxPrograms, s.cfg.Name)
 	case c.programs[id] != nil:
-		return nil, fault.New(fault.Invalid, fault.StageControl, fmt.Sprintf("program number %d is in use", id))
+		return nil, fault.New(fault.Invalid, fault.StageControl, "program number %d is in use", id)
 	}
 	p := &program{client: c, id: id, created: time.Now()}
 	s.programs[p] = struct{}{}

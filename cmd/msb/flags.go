@@ -1,0 +1,92 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/image"
+)
+
+// newFlags returns a flag set that prints its errors and the usage itself.
+func newFlags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet("msb "+name, flag.ContinueOnError)
+	f.Usage = func() { fmt.Fprintln(f.Output(), "see msb help") }
+	return f
+}
+
+// stateFlag adds --state. The command line is a program like others: it reads
+// the environment for the library.
+func stateFlag(f *flag.FlagSet) func() core.State {
+	dir := f.String("state", "", "state directory")
+	return func() core.State {
+		return core.State{Dir: *dir, MsbHome: os.Getenv("MSB_HOME"), XDGRuntimeDir: os.Getenv("XDG_RUNTIME_DIR")}
+	}
+}
+
+// programFlags adds the options of a program.
+func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
+	var env []string
+	f.Func("env", "NAME=VALUE", func(s string) error {
+		env = append(env, s)
+		return nil
+	})
+	clear := f.Bool("clear-env", false, "no default environment")
+	cwd := f.String("cwd", "", "working directory")
+	return func(argv []string) core.ProcessOptions {
+		inherit := core.Stdio{Kind: core.StdioInherit}
+		return core.ProcessOptions{
+			Argv: argv, Env: env, ClearEnv: *clear, Cwd: *cwd,
+			Stdio: [3]core.Stdio{inherit, inherit, inherit},
+		}
+	}
+}
+
+// size is a number of bytes with an optional K, M, G or T, powers of 1024.
+type size uint64
+
+func (s *size) String() string { return strconv.FormatUint(uint64(*s), 10) }
+
+func (s *size) Set(text string) error {
+	digits := strings.TrimRight(text, "KMGTkmgt")
+	shift := 0
+	switch strings.ToUpper(text[len(digits):]) {
+	case "":
+	case "K":
+		shift = 10
+	case "M":
+		shift = 20
+	case "G":
+		shift = 30
+	case "T":
+		shift = 40
+	default:
+		return fmt.Errorf("%q is not a size such as 512M", text)
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || n > math.MaxUint64>>shift {
+		return fmt.Errorf("%q is not a size such as 512M", text)
+	}
+	*s = size(n << shift)
+	return nil
+}
+
+// rootFlag is KIND[:PATH].
+type rootFlag struct{ image.Root }
+
+func (r *rootFlag) String() string { return r.Path }
+
+func (r *rootFlag) Set(text string) error {
+	kind, path, _ := strings.Cut(text, ":")
+	kinds := map[string]image.Kind{"host": image.Host, "dir": image.Dir, "erofs": image.EROFS}
+	number, ok := kinds[kind]
+	if !ok {
+		return fmt.Errorf("%q is not host, dir:PATH or erofs:PATH", text)
+	}
+	r.Root = image.Root{Kind: number, Path: path}
+	return nil
+}

@@ -1,0 +1,83 @@
+// Command msb runs programs in sandboxes from a shell. It is also what the
+// library starts for each sandbox: the supervisor, and the engine's processes.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/runtime"
+)
+
+// Exit codes of msb itself, as env(1) and container tools have them; any other
+// is the program's.
+const (
+	exitUsage       = 2
+	exitFailed      = 125
+	exitCannotExec  = 126
+	exitNoSuchFile  = 127
+	exitSignalFirst = 128 // plus the signal that ended the program
+)
+
+func main() {
+	gvisor.Main() // does not return in a process of the engine
+	os.Exit(dispatch(os.Args[1:]))
+}
+
+func dispatch(args []string) int {
+	if len(args) == 0 {
+		usage(os.Stderr)
+		return exitUsage
+	}
+	switch command, rest := args[0], args[1:]; command {
+	case launch.SuperviseCommand:
+		return runtime.Main([]engine.Engine{gvisor.New()})
+	case "run":
+		return runCommand(rest)
+	case "exec":
+		return execCommand(rest)
+	case "ls":
+		return listCommand(rest)
+	case "kill":
+		return killCommand(rest)
+	case "version", "--version":
+		return versionCommand()
+	case "help", "--help", "-h":
+		usage(os.Stdout)
+		return 0
+	default:
+		fmt.Fprintf(os.Stderr, "msb: unknown command %q: see msb help\n", command)
+		return exitUsage
+	}
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, `msb runs programs in sandboxes.
+
+  msb run [OPTIONS] [--] [CMD [ARG...]]   create a sandbox, run CMD (/bin/sh) in it, remove it
+  msb exec [OPTIONS] NAME [--] CMD [ARG...]
+                                          run CMD in a living sandbox
+  msb ls                                  list the living sandboxes
+  msb kill [-s SIGNAL] NAME...            kill sandboxes, or signal them: TERM stops, USR1 drains
+  msb version
+
+Options of run:
+  --name NAME          default: generated
+  --root KIND[:PATH]   host (default), dir:PATH or erofs:PATH
+  --memory SIZE        limit, such as 512M or 2G
+  --overlay SIZE       limit of changes to the root
+Options of run and exec:
+  --env NAME=VALUE     may be given again
+  --clear-env          no default PATH, HOME and LANG
+  --cwd DIR            working directory in the sandbox
+Options of all:
+  --state DIR          state directory, else $MSB_HOME, else the user's own
+
+Exit status: the program's, 128 + the signal that ended it, 127 no such program,
+126 it cannot be executed, 125 the sandbox failed.
+`)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+)
+
+const openTimeout = 10 * time.Second
+
+func runCommand(args []string) int {
+	f := newFlags("run")
+	state, program := stateFlag(f), programFlags(f)
+	name := f.String("name", "", "name of the sandbox")
+	var root rootFlag
+	var memory, overlay size
+	f.Var(&root, "root", "KIND[:PATH]")
+	f.Var(&memory, "memory", "limit")
+	f.Var(&overlay, "overlay", "limit")
+	if f.Parse(args) != nil {
+		return exitUsage
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fail(err)
+	}
+	signals := watchSignals()
+	sb, err := core.Create(core.Options{
+		Name: *name, MsbPath: self, State: state(), Root: root.Root,
+		MemoryBytes: uint64(memory), OverlayBytes: uint64(overlay),
+	})
+	if err != nil {
+		return fail(err)
+	}
+	defer func() {
+		sb.Close()
+		<-sb.Done()
+	}()
+	argv := f.Args()
+	if len(argv) == 0 {
+		argv = []string{"/bin/sh"}
+	}
+	return follow(sb, program(argv), signals)
+}
+
+func execCommand(args []string) int {
+	f := newFlags("exec")
+	state, program := stateFlag(f), programFlags(f)
+	if f.Parse(args) != nil {
+		return exitUsage
+	}
+	rest := f.Args()
+	if len(rest) > 1 && rest[1] == "--" {
+		rest = append(rest[:1:1], rest[2:]...)
+	}
+	if len(rest) < 2 {
+		fmt.Fprintln(os.Stderr, "msb exec: needs the name of a sandbox and a command: see msb help")
+		return exitUsage
+	}
+	signals := watchSignals()
+	sb, err := open(rest[0], state())
+	if err != nil {
+		return fail(err)
+	}
+	defer sb.Close()
+	return follow(sb, program(rest[1:]), signals)
+}
+
+func open(name string, state core.State) (*core.Sandbox, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	return core.Open(ctx, name, state)
+}
+
+// watchSignals takes the signals that are passed on to the program.
+func watchSignals() <-chan os.Signal {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM)
+	return signals
+}
+
+// follow runs a program to its end and returns msb's exit status for it.
+func follow(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.Signal) int {
+	p, err := sb.Start(o)
+	if err != nil {
+		return fail(err)
+	}
+	defer p.Close()
+	for ready := p.Ready(); ; {
+		select {
+		case <-ready:
+			ready = nil
+			if err := p.StartErr(); err != nil {
+				return fail(err)
+			}
+		case sig := <-signals:
+			number := sig.(syscall.Signal)
+			if ready == nil {
+				p.Signal(int(number)) // it may have ended: then Done says so
+			} else if number != syscall.SIGWINCH {
+				return exitSignalFirst + int(number)
+			}
+		case <-p.Done():
+			if err := p.StartErr(); err != nil {
+				return fail(err)
+			}
+			return exitStatus(sb, p.Outcome())
+		}
+	}
+}
+
+func exitStatus(sb *core.Sandbox, out core.Outcome) int {
+	switch out.Cause {
+	case handle.CauseExited:
+		return int(out.ExitCode)
+	case handle.CauseSignaled:
+		return exitSignalFirst + int(out.Signal)
+	case handle.CauseMemoryLimit:
+		fmt.Fprintf(os.Stderr, "msb: sandbox %q needed more memory than its limit: see --memory\n", sb.Name())
+	default:
+		fmt.Fprintf(os.Stderr, "msb: sandbox %q ended under the program\n", sb.Name())
+	}
+	return exitFailed
+}
+
+// fail prints an error and returns the exit status for it.
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "msb:", err)
+	e := fault.From(err)
+	switch {
+	case e.Code == fault.Invalid:
+		return exitUsage
+	case e.Code == fault.Exec && errors.Is(err, syscall.ENOENT) && e.Stage == fault.StageExec:
+		return exitNoSuchFile
+	case e.Code == fault.Exec:
+		return exitCannotExec
+	}
+	return exitFailed
+}
