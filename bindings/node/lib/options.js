@@ -52,6 +52,7 @@ export function sandboxOptions({
 
 function environment(env) {
   if (env === undefined || Array.isArray(env)) return env;
+  if (env === null || typeof env !== "object") throw invalid("env must be an object or an array");
   return Object.entries(env).map(([name, value]) => {
     if (name === "" || name.includes("=")) throw invalid(`env: "${name}" cannot be a name`);
     if (typeof value === "string") return `${name}=${value}`;
@@ -80,7 +81,11 @@ export function processOptions(argv, {
   };
 }
 
-export function checkRunLimits({ timeout, maxOutput, input }) {
+/** What run adds to the options of a program. */
+export function checkRunOptions({ timeout, maxOutput, input, ...options }) {
+  for (const name of ["stdin", "stdout", "stderr"]) {
+    if (name in options) throw invalid(`run collects the output itself: use spawn for ${name}`);
+  }
   if (timeout !== undefined && !(timeout > 0 && timeout <= LONGEST_MS)) {
     throw invalid(`timeout must be 1 to ${LONGEST_MS} ms`);
   }

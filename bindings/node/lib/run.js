@@ -2,7 +2,7 @@
 import { readSync } from "node:fs";
 
 import { timedOut } from "./errors.js";
-import { checkRunLimits } from "./options.js";
+import { checkRunOptions } from "./options.js";
 import { Program } from "./program.js";
 
 const DEFAULT_MAX_OUTPUT = 16 * 2 ** 20;
@@ -82,7 +82,7 @@ class Deadline {
 }
 
 export async function run(sandbox, argv, { input, signal, timeout, maxOutput = DEFAULT_MAX_OUTPUT, ...options }) {
-  checkRunLimits({ timeout, maxOutput, input });
+  checkRunOptions({ timeout, maxOutput, input, ...options });
   signal?.throwIfAborted();
   const stdio = { stdin: input === undefined ? "ignore" : "pipe", stdout: "pipe", stderr: "pipe" };
   const program = new Program(sandbox, argv, { ...options, ...stdio });

@@ -1,0 +1,55 @@
+// The tables of lib/names.js against microsandbox.h.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+import { CAUSES, ENGINES, EVENT, INFO, RESULTS, ROOTS, STAGES, STATES, STDIO, signalName } from "../lib/names.js";
+
+const header = readFileSync(new URL("../../../include/microsandbox.h", import.meta.url), "utf8");
+
+function defined(prefix) {
+  const found = [...header.matchAll(new RegExp(`^#define (${prefix}\\w+) +\\(?(-?\\d+)u?\\)?`, "gm"))];
+  assert.ok(found.length > 0, `${prefix} is in the header`);
+  return new Map(found.map(([, name, value]) => [name, Number(value)]));
+}
+
+const inHeaderStyle = (prefix, name) => prefix + name.toUpperCase().replaceAll("-", "_");
+
+test("results", () => {
+  assert.deepEqual(new Map([...RESULTS].map(([value, name]) => [name, value])), defined("MSB_E_"));
+});
+
+for (const [prefix, names, first] of [
+  ["MSB_STAGE_", STAGES, 0],
+  ["MSB_CAUSE_", CAUSES, 0],
+  ["MSB_STATE_", STATES, 1],
+  ["MSB_ENGINE_", ENGINES, 0],
+  ["MSB_ROOT_", ROOTS, 0],
+]) {
+  test(prefix, () => {
+    const ours = names.map((name, value) => [inHeaderStyle(prefix, name), value]).slice(first);
+    assert.deepEqual(new Map(ours), defined(prefix));
+  });
+}
+
+for (const [prefix, table] of [["MSB_EVENT_", EVENT], ["MSB_INFO_", INFO]]) {
+  test(prefix, () => {
+    const ours = Object.entries(table).map(([name, value]) => [inHeaderStyle(prefix, name), value]);
+    assert.deepEqual(new Map(ours), defined(prefix));
+  });
+}
+
+test("MSB_STDIO_", () => {
+  const { ignore, ...rest } = STDIO;
+  const ours = Object.entries({ null: ignore, ...rest });
+  assert.deepEqual(
+    new Map(ours.map(([name, value]) => [inHeaderStyle("MSB_STDIO_", name), value])),
+    defined("MSB_STDIO_"),
+  );
+});
+
+test("signal names prefer the common alias", () => {
+  assert.equal(signalName(6), "SIGABRT");
+  assert.equal(signalName(9), "SIGKILL");
+  assert.equal(signalName(40), "SIG40");
+});

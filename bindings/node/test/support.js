@@ -1,0 +1,60 @@
+// What the tests share: a state directory of their own, and ways to see what is left.
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { Sandbox, listSandboxes } from "microsandbox";
+
+/** Removed at exit. Every sandbox of the test process lives here. */
+export const stateDir = mkdtempSync(join(tmpdir(), "msb-node-"));
+process.env.MSB_HOME = stateDir;
+process.on("exit", () => rmSync(stateDir, { recursive: true, force: true }));
+
+/** A limit for tests that could hang when they fail. */
+export const limit = { timeout: 120_000 };
+
+/** Calls body with a sandbox, closes it, and checks that it is gone. */
+export async function withSandbox(body, options) {
+  const sandbox = await Sandbox.create(options);
+  try {
+    return await body(sandbox);
+  } finally {
+    await sandbox.close();
+    assert.equal(alive(sandbox.pid), false, "the supervisor is gone once close has resolved");
+  }
+}
+
+export function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    if (error.code === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** Waits until a process that is not ours has ended. */
+export async function untilDead(pid, ms = 30_000) {
+  for (const deadline = Date.now() + ms; alive(pid);) {
+    assert.ok(Date.now() < deadline, `process ${pid} is still there after ${ms} ms`);
+    await delay(20);
+  }
+}
+
+export async function assertNothingLeft() {
+  assert.deepEqual(await listSandboxes(), []);
+}
+
+export const fdCount = () => readdirSync("/proc/self/fd").length;
+export const threadCount = () => readdirSync("/proc/self/task").length;
+export const rssBytes = () => Number(readFileSync("/proc/self/statm", "utf8").split(" ")[1]) * 4096;
+
+/** Everything that a stream gives until its end. */
+export async function collect(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
