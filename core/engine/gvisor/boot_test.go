@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/core/image"
 )
 
 func TestRunsInEveryRoot(t *testing.T) {
@@ -29,4 +31,12 @@ func TestRunsInEveryRoot(t *testing.T) {
 		require.NoError(t, m.Close())
 		t.Log("close", time.Since(begin))
 	})
+}
+
+func TestHostRootRunsPython(t *testing.T) {
+	begin := time.Now()
+	m := bootMachine(t, newConfig(t, image.Root{}))
+	t.Logf("booted in %v: %q", time.Since(begin), m.Receipt())
+	t.Log(output(t, m, "sh", "-c", "ls -la / /etc /usr /tmp; id; pwd; cat /proc/self/limits /proc/self/status; mount; df"))
+	require.Equal(t, "42", output(t, m, "python3", "-c", "import ssl, ctypes; print(6*7)"))
 }

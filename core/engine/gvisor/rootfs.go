@@ -29,7 +29,7 @@ func (r *rootFS) close() { closeAll(r.files) }
 // file and look no path up again where the kernel allows it.
 func prepareRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 	if cfg.Root.Kind == image.Host {
-		return hostRoot(p, ids)
+		return hostRoot(p, ids, cfg.OverlayBytes)
 	}
 	source, err := image.Open(cfg.Root)
 	if err != nil {
