@@ -1,0 +1,52 @@
+// Accepted by `tsc --noEmit --strict` as it stands: each @ts-expect-error must be an error.
+import {
+  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, listSandboxes, probe, setLogFd, version,
+  type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
+} from "microsandbox";
+
+export async function everything(signal: AbortSignal): Promise<void> {
+  const receipt: SandboxInfo = await probe({ engine: "gvisor" });
+  setLogFd(null);
+  console.log(version().toUpperCase(), receipt.createdAt.getTime());
+
+  await using sandbox: Sandbox = await Sandbox.create({
+    name: "types", root: { dir: Buffer.from("/") }, memory: 2 ** 28, stopGrace: 0, signal,
+  });
+  const result: RunResult = await sandbox.run(["cat", new Uint8Array(1)], {
+    input: "text", env: { A: "1", B: Buffer.from("2") }, cwd: "/", timeout: 1000, maxOutput: Infinity, signal,
+  });
+  const code: number = result.exitCode ?? -1;
+  console.log(code, result.stdout.toString("utf8"), result.truncated);
+
+  await using program: Process = await sandbox.spawn(["sh"], { stdin: "pipe", stdout: 5, stderr: "inherit" });
+  program.stdin?.end("exit 3");
+  const delivered: boolean = program.kill("SIGTERM") || program.kill(9);
+  const outcome: Outcome = await program.unref().wait();
+  if (outcome.cause === "signaled" && delivered) console.log(outcome.signal?.length);
+
+  const entries: SandboxEntry[] = await listSandboxes({ stateDir: "/tmp/state" });
+  const other = await Sandbox.open(entries[0]?.name ?? "");
+  other.stop(100) && other.drain() && other.kill();
+  await other.disarm();
+  await other.close();
+}
+
+export function explain(error: unknown): string {
+  if (error instanceof ExecError) return `${error.errnoName} at ${error.stage}`;
+  if (error instanceof TimedOutError) return error.partial?.stdout.toString() ?? "";
+  if (error instanceof MicrosandboxError) return `${error.code} ${error.result} ${error.errno}`;
+  return String(error);
+}
+
+// @ts-expect-error: made by Sandbox.create
+new Sandbox();
+// @ts-expect-error: argv is a list
+export const notAList = (sandbox: Sandbox) => sandbox.run("ls");
+// @ts-expect-error: a misspelt limit
+export const misspelt = () => Sandbox.create({ memroy: 1 });
+// @ts-expect-error: spawn's option
+export const notOfRun = (sandbox: Sandbox) => sandbox.run(["ls"], { stdout: "ignore" });
+// @ts-expect-error: no such signal
+export const noSignal = (process: Process) => process.kill("SIGNOPE");
+// @ts-expect-error: null unless it is a pipe
+export const maybeNull = (process: Process) => process.stdout.destroy();
