@@ -405,7 +405,9 @@ MSB_API msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *o
  * Gives a descriptor (the read end of a pipe, non-blocking) that becomes
  * readable once any of the events has happened: one byte, then end of file. It
  * works with poll, select, epoll, asyncio and libuv, and goes on to work after
- * msb_close. Each call makes a new one. Expect: LIMIT.
+ * msb_close; that of a sandbox which lives on without this handle (disarmed, or
+ * not the owner's) becomes readable at msb_close. Each call makes a new one.
+ * Expect: LIMIT.
  */
 MSB_API msb_result msb_fd(msb_handle handle, uint32_t events, msb_os_fd *out, msb_error *err);
 
