@@ -5,17 +5,19 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/errors"
+	"gvisor.dev/gvisor/pkg/errors/linuxerr"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
-// startErrnos are the errors that starting a program can end in. gVisor reports
-// them as text only, the errno's own text at the end.
-var startErrnos = []unix.Errno{
-	unix.ENOENT, unix.EACCES, unix.ENOEXEC, unix.ENOTDIR, unix.EISDIR, unix.ELOOP, unix.ENAMETOOLONG,
-	unix.EPERM, unix.E2BIG, unix.ENOMEM, unix.EIO, unix.EINVAL, unix.ETXTBSY, unix.ELIBBAD, unix.EFAULT,
-	unix.EMFILE, unix.ENFILE, unix.EAGAIN, unix.ENODEV, unix.ESTALE,
+// startErrors are the errors that starting a program can end in. gVisor reports
+// them as text only, with the error's own text at the end.
+var startErrors = []*errors.Error{
+	linuxerr.ENOENT, linuxerr.EACCES, linuxerr.ENOEXEC, linuxerr.ENOTDIR, linuxerr.EISDIR, linuxerr.ELOOP,
+	linuxerr.ENAMETOOLONG, linuxerr.EPERM, linuxerr.E2BIG, linuxerr.ENOMEM, linuxerr.EIO, linuxerr.EINVAL, linuxerr.ETXTBSY,
+	linuxerr.ELIBBAD, linuxerr.EFAULT, linuxerr.EMFILE, linuxerr.ENFILE, linuxerr.EAGAIN, linuxerr.ENODEV, linuxerr.ESTALE,
 }
 
 // cwdText begins what gVisor says about a working directory.
@@ -27,9 +29,9 @@ func startError(text string, p engine.Program) error {
 	if strings.HasPrefix(text, cwdText) {
 		stage = fault.StageCwd
 	}
-	for _, errno := range startErrnos {
-		if strings.HasSuffix(text, ": "+errno.Error()) {
-			return notStarted(stage, errno, p)
+	for _, e := range startErrors {
+		if strings.HasSuffix(text, ": "+e.Error()) {
+			return notStarted(stage, unix.Errno(e.Errno()), p)
 		}
 	}
 	return fault.New(fault.Exec, stage, "start %q: %s", p.Argv[0], strings.ToValidUTF8(text, "?"))

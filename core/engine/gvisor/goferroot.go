@@ -127,4 +127,3 @@ func newUserns(ids idMap) (*os.File, error) {
 	}()
 	return os.Open(fmt.Sprintf("/proc/%d/ns/user", p.Pid))
 }
-
