@@ -77,7 +77,7 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	if err != nil {
 		stdio.close()
 		p.forget()
-		p.client.reply(request, nil, fault.Wrap(err, fault.Exec, fault.StageExec, "start "+quote(req.Argv[0])))
+		p.client.reply(request, nil, startError(err, req.Argv[0]))
 		return
 	}
 	p.started(process)
@@ -89,6 +89,15 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 		p.client.post(control.Exited, exited(p.id, status, wall))
 	}
 	p.forget()
+}
+
+// startError lets the engine's own error through and explains any other.
+func startError(err error, argv0 []byte) error {
+	var own *fault.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	return fault.Wrap(err, fault.Exec, fault.StageExec, "start "+quote(argv0))
 }
 
 func texts(in [][]byte) []string {
