@@ -1,0 +1,223 @@
+package gvisor
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/image"
+)
+
+// descendants returns the live and dead processes below pid.
+func descendants(t testing.TB, pid int) []int {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	require.NoError(t, err)
+	var all []int
+	for _, list := range lists {
+		data, _ := os.ReadFile(list)
+		for _, field := range strings.Fields(string(data)) {
+			child, err := strconv.Atoi(field)
+			require.NoError(t, err)
+			all = append(append(all, child), descendants(t, child)...)
+		}
+	}
+	return all
+}
+
+func openFiles(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries)
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	roots := map[string]image.Root{"host": {}, "dir": busyboxRoot(t)}
+	roots["erofs"] = erofsRoot(t, roots["dir"].Path)
+	for name, root := range roots {
+		t.Run(name, func(t *testing.T) {
+			once := func() {
+				m := bootMachine(t, newConfig(t, root))
+				r, err := spawn(t, m, engine.Program{Argv: []string{"sleep", "1000"}})
+				require.NoError(t, err)
+				require.NotEmpty(t, descendants(t, os.Getpid()))
+				require.NoError(t, m.Close())
+				require.NoError(t, m.Close(), "Close is idempotent")
+				require.Equal(t, engine.Closed, m.Cause())
+				_, err = r.Wait()
+				require.ErrorIs(t, err, &fault.Error{Code: fault.Gone})
+				_, err = spawn(t, m, engine.Program{Argv: []string{"true"}})
+				require.ErrorIs(t, err, &fault.Error{Code: fault.Gone})
+			}
+			once()
+			before := openFiles(t)
+			once()
+			require.Empty(t, descendants(t, os.Getpid()))
+			require.Eventually(t, func() bool { return openFiles(t) <= before }, 5*time.Second, time.Millisecond)
+		})
+	}
+}
+
+// The guest's files must never reach the directory that it was given.
+func TestDirIsNeverWritten(t *testing.T) {
+	root := busyboxRoot(t)
+	list := func() string {
+		out, err := exec.Command("find", root.Path, "-printf", "%p %s %m %u %T@ %C@\n").CombinedOutput()
+		require.NoError(t, err)
+		return string(out)
+	}
+	before := list()
+	m := bootMachine(t, newConfig(t, root))
+	output(t, m, "sh", "-c", "echo x > /new; echo y > /bin/new; rm /bin/ls; chmod 700 /bin/busybox; mkdir -p /a/b; chown 5:6 /etc")
+	require.Equal(t, "x", output(t, m, "cat", "/new"))
+	require.Equal(t, before, list())
+	require.NoError(t, m.Close())
+	require.Equal(t, before, list())
+}
+
+func TestLongPrivateDirectory(t *testing.T) {
+	cfg := newConfig(t, busyboxRoot(t))
+	cfg.Dir = filepath.Join(cfg.Dir, strings.Repeat("long/", 200), strings.Repeat("n", 200))
+	require.NoError(t, os.MkdirAll(cfg.Dir, 0o700))
+	m := bootMachine(t, cfg)
+	require.Equal(t, "hi", output(t, m, "echo", "hi"))
+	require.FileExists(t, filepath.Join(cfg.Dir, "state", "runsc-"+cfg.ID+".sock"))
+}
+
+func TestCrashIsSeen(t *testing.T) {
+	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+	r, err := spawn(t, m, engine.Program{Argv: []string{"sleep", "1000"}})
+	require.NoError(t, err)
+	require.NoError(t, unix.Kill(m.(*machine).pid, unix.SIGKILL))
+	select {
+	case <-m.Done():
+	case <-time.After(testTimeout):
+		t.Fatal("the end of the sentry was not seen")
+	}
+	require.Equal(t, engine.Crashed, m.Cause())
+	_, err = r.Wait()
+	require.Error(t, err)
+	require.NoError(t, m.Close())
+	require.Equal(t, engine.Crashed, m.Cause())
+	require.Empty(t, descendants(t, os.Getpid()))
+}
+
+func TestSignalAll(t *testing.T) {
+	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		var all []*running
+		for range 3 {
+			// The child is in a session of its own and holds the output open.
+			r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "busybox setsid sleep 1000 & wait"}})
+			require.NoError(t, err)
+			all = append(all, r)
+		}
+		require.Eventually(t, func() bool {
+			return strings.Count(output(t, m, "ps", "-o", "comm"), "sleep") == 3
+		}, 10*time.Second, time.Millisecond)
+		require.NoError(t, m.SignalAll(sig))
+		for _, r := range all {
+			require.Equal(t, sig, r.result().status.Signal())
+		}
+		require.Equal(t, "hi", output(t, m, "echo", "hi"), "the machine lives on")
+	}
+}
+
+func TestKilledSupervisorLeavesNoProcess(t *testing.T) {
+	for name, root := range map[string]image.Root{"host": {}, "dir": busyboxRoot(t)} {
+		t.Run(name, func(t *testing.T) {
+			exe, err := os.Executable()
+			require.NoError(t, err)
+			supervisor := exec.Command(exe, "-test.run=^TestHelperSupervisor$")
+			supervisor.Env = append(os.Environ(), "MSB_TEST_ROOT="+root.Path)
+			out, err := supervisor.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, supervisor.Start())
+			line, err := bufio.NewReader(out).ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, "running\n", line)
+			pids := descendants(t, supervisor.Process.Pid)
+			require.GreaterOrEqual(t, len(pids), 2, "sentry and gofer")
+			require.NoError(t, supervisor.Process.Kill())
+			supervisor.Wait()
+			require.Eventually(t, func() bool {
+				for _, pid := range pids {
+					if alive(pid) {
+						return false
+					}
+				}
+				return true
+			}, 10*time.Second, time.Millisecond)
+		})
+	}
+}
+
+// alive tells whether a process exists and is no zombie.
+func alive(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(data), ") ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
+
+// TestHelperSupervisor is the supervisor that another test kills.
+func TestHelperSupervisor(t *testing.T) {
+	path, ok := os.LookupEnv("MSB_TEST_ROOT")
+	if !ok {
+		t.Skip("runs only as a child of TestKilledSupervisorLeavesNoProcess")
+	}
+	root := image.Root{Path: path}
+	if path != "" {
+		root.Kind = image.Dir
+	}
+	m := bootMachine(t, newConfig(t, root))
+	_, err := spawn(t, m, engine.Program{Argv: []string{"sleep", "1000"}})
+	require.NoError(t, err)
+	fmt.Println("running")
+	<-m.Done()
+}
+
+func TestCanceledBootLeavesNothing(t *testing.T) {
+	root := busyboxRoot(t)
+	for after := time.Duration(0); after < 120*time.Millisecond; after += 15 * time.Millisecond {
+		cfg := newConfig(t, root)
+		ctx, cancel := context.WithTimeout(context.Background(), after)
+		m, err := New().Boot(ctx, cfg)
+		if err == nil {
+			require.NoError(t, m.Close())
+		} else {
+			require.ErrorIs(t, err, &fault.Error{Code: fault.TimedOut}, "after %v", after)
+		}
+		cancel()
+		require.Empty(t, descendants(t, os.Getpid()))
+	}
+}
+
+func TestCanceledStart(t *testing.T) {
+	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, env := range [][]string{defaultEnv, twice} {
+		_, err := m.Start(ctx, engine.Program{Argv: []string{"sleep", "1000"}, Env: env})
+		require.ErrorIs(t, err, &fault.Error{Code: fault.Canceled})
+	}
+	require.Eventually(t, func() bool {
+		return !strings.Contains(output(t, m, "ps", "-o", "comm"), "sleep")
+	}, 10*time.Second, time.Millisecond)
+}
