@@ -159,7 +159,7 @@ func run(t *testing.T, limit time.Duration, env []string, argv ...string) string
 func TestSuite(t *testing.T) {
 	bin := program(t)
 	names := strings.Fields(run(t, 10*time.Second, nil, bin))
-	require.Greater(t, len(names), 12)
+	require.Greater(t, len(names), 25)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			if strings.HasPrefix(name, "real_") {
