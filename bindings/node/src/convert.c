@@ -48,10 +48,10 @@ int get_handle(napi_env env, napi_value value, msb_handle *out)
 		napi_throw_type_error(env, NULL, "handle must be a number");
 		return 0;
 	}
-	/* What cannot be a handle becomes 0, which is never valid; NaN fails the comparison. */
-	*out = d >= 0 && d < 9007199254740992.0 ? (msb_handle)d : 0;
+	/* What cannot be a handle must not become one, nor 0, which close accepts. NaN compares false. */
+	*out = d >= 0 && d < 9007199254740992.0 ? (msb_handle)d : UINT64_MAX;
 	if ((double)*out != d)
-		*out = 0;
+		*out = UINT64_MAX;
 	return 1;
 }
 

@@ -6,7 +6,7 @@ import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
-import { alive, assertNothingLeft, collect, fdCount, limit, untilDead, withSandbox } from "./support.js";
+import { alive, assertNothingLeft, collect, fdCount, limit, until, untilDead, withSandbox } from "./support.js";
 
 const fixture = (name) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 
@@ -40,8 +40,7 @@ test("the sandboxes of a worker end with it", limit, async (t) => {
       if (mode !== "leave") await worker.terminate();
       await exited;
       await untilDead(pid);
-      await new Promise(setImmediate);
-      assert.ok(fdCount() <= fds + 1, `${fdCount()} descriptors, before ${fds}`);
+      await until(() => fdCount() <= fds, `${fds} descriptors again`);
     });
   }
   await assertNothingLeft();
@@ -76,3 +75,13 @@ test("a storm of signals on the host harms nothing", limit, async () => {
   await assertNothingLeft();
 });
 
+
+test("no free descriptors: an error each time, and all works again afterwards", limit, async () => {
+  const child = spawn("sh", ["-c", 'ulimit -n 512; exec "$0" "$1"', process.execPath, fixture("no-fds.js")], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const { codes, exitCode } = JSON.parse(await collect(child.stdout));
+  assert.ok(codes.includes("MSB_E_LIMIT"), `${codes}`);
+  assert.equal(exitCode, 6);
+  await assertNothingLeft();
+});

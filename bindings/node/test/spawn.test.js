@@ -109,8 +109,9 @@ test("AbortSignal kills a spawned program", limit, async () => {
 
 test("a program whose sandbox ends under it", limit, async () => {
   const other = await Sandbox.create();
-  const program = await other.spawn(["sleep", "300"]);
-  const running = other.run(["sleep", "300"]);
+  const running = other.run(["sh", "-c", "touch /tmp/running; exec sleep 300"]);
+  const program = await other.spawn(["sh", "-c", "until [ -e /tmp/running ]; do sleep 0.02; done; echo; exec sleep 300"]);
+  await once(program.stdout, "data");
   other.kill();
   assert.equal((await program.wait()).cause, "sandbox-ended");
   assert.equal((await running).cause, "sandbox-ended");

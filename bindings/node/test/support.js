@@ -36,13 +36,16 @@ export function alive(pid) {
   }
 }
 
-/** Waits until a process that is not ours has ended. */
-export async function untilDead(pid, ms = 30_000) {
-  for (const deadline = Date.now() + ms; alive(pid);) {
-    assert.ok(Date.now() < deadline, `process ${pid} is still there after ${ms} ms`);
+/** For what gives no event of its own; fails after 30 s. */
+export async function until(condition, what) {
+  for (const deadline = Date.now() + 30_000; !condition();) {
+    assert.ok(Date.now() < deadline, `not after 30 s: ${what}`);
     await delay(20);
   }
 }
+
+/** Waits until a process that is not ours has ended. */
+export const untilDead = (pid) => until(() => !alive(pid), `process ${pid} has ended`);
 
 export async function assertNothingLeft() {
   assert.deepEqual(await listSandboxes(), []);
