@@ -139,10 +139,16 @@ void close_and_wait(msb_handle sandbox)
 {
 	msb_error err = MSB_ERROR_INIT;
 	msb_os_fd fd;
+	ssize_t n;
+	char byte;
 
 	CHECK_OK(msb_fd(sandbox, MSB_EVENT_DONE, &fd, &err), &err);
 	CHECK_INT(msb_close(sandbox), MSB_OK);
-	wait_readable(fd);
+	do { /* to end of file: then the library's end is closed too */
+		wait_readable(fd);
+		n = read(fd, &byte, 1);
+	} while (n == 1 || (n == -1 && errno == EAGAIN));
+	CHECK_INT(n, 0);
 	close(fd);
 }
 
