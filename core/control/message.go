@@ -76,6 +76,12 @@ type Config struct {
 	StopGrace    time.Duration `json:"stop_grace_ns"`
 	BootTimeout  time.Duration `json:"boot_timeout_ns"`
 	OwnerPid     int           `json:"owner_pid"`
+	Detached     bool          `json:"detached,omitempty"`    // live on without the owner once ready
+	Labels       []string      `json:"labels,omitempty"`      // NAME=VALUE
+	IdleTimeout  time.Duration `json:"idle_ns,omitempty"`     // 0: none
+	MaxDuration  time.Duration `json:"max_ns,omitempty"`      // 0: none
+	StoredDir    string        `json:"stored_dir,omitempty"`  // where to keep this configuration; "": nowhere
+	StartAgain   bool          `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
 }
 
 // StartRequest starts a program. Argv, Env and Cwd are raw bytes. Stdio says for

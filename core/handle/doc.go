@@ -23,6 +23,8 @@ const (
 	CauseMemoryLimit  uint32 = 8
 	CauseCrashed      uint32 = 9
 	CauseStartFailed  uint32 = 10
+	CauseIdleTimeout  uint32 = 11
+	CauseMaxDuration  uint32 = 12
 )
 
 // The states of a sandbox: MSB_STATE_* in the header.
@@ -31,6 +33,7 @@ const (
 	StateRunning  uint32 = 2
 	StateDraining uint32 = 3
 	StateStopped  uint32 = 4
+	StateCrashed  uint32 = 5
 )
 
 // Outcome is how a sandbox or program ended.

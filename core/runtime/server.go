@@ -80,6 +80,9 @@ func (c *client) read() {
 		if err != nil {
 			return
 		}
+		if m.Type != control.Info {
+			c.s.active()
+		}
 		if m.Type == control.Start {
 			c.start(m, fds)
 			continue
@@ -248,6 +251,7 @@ func (c *client) newProgram(id uint64) (*program, error) {
 	p := &program{client: c, id: id, created: time.Now()}
 	s.programs[p] = struct{}{}
 	c.programs[id] = p
+	s.noticeIdle()
 	return p, nil
 }
 

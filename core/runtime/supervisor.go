@@ -20,6 +20,7 @@ type supervisor struct {
 	created time.Time
 	root    *store.Root
 	claim   *store.Claim
+	stored  *stored // nil: a temporary sandbox
 	engine  engine.Engine
 	machine engine.Machine
 
@@ -34,6 +35,7 @@ type supervisor struct {
 	empty    chan struct{} // closed when a drain or stop finds no program left
 	clients  map[*client]struct{}
 	draining bool
+	idle     *time.Timer // nil: no idle timeout
 }
 
 func newSupervisor() *supervisor {
@@ -57,12 +59,17 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	if err != nil {
 		s.machine.Close()
+		s.stored.failed()
 		s.unclaim()
 		s.reportFailure(conn, fault.Wrap(err, fault.IO, fault.StageState, "state of sandbox "+s.cfg.Name))
 		return exitFailed
 	}
 	owner := s.serve(conn, true)
+	s.startLimits()
 	owner.post(control.Ready, nil)
+	if s.cfg.Detached {
+		s.detach()
+	}
 	go s.accept(listener)
 	go s.sweepOthers()
 
@@ -73,6 +80,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	s.shutdown()
 	listener.Close()
+	s.stored.ended(s.cause)
 	s.unclaim()
 	s.farewell()
 	return exitEnded
@@ -106,11 +114,16 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	if s.claim, err = s.root.Claim(s.newRecord()); err != nil {
 		return err
 	}
+	if s.stored, err = openStored(&s.cfg, s.created); err != nil {
+		s.unclaim()
+		return err
+	}
 	s.machine, err = s.engine.Boot(ctx, engine.Config{
 		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root,
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: func(string, ...any) {},
 	})
 	if err != nil {
+		s.stored.failed()
 		s.unclaim()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -128,6 +141,7 @@ func (s *supervisor) newRecord() store.Record {
 		Supervisor:  store.Process{Pid: os.Getpid(), Start: self},
 		Owner:       store.Process{Pid: s.cfg.OwnerPid, Start: owner},
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
+		Labels: s.cfg.Labels, Stored: s.cfg.StoredDir != "",
 	}
 }
 
@@ -194,9 +208,10 @@ func (s *supervisor) drain(deadline time.Duration) {
 	}
 }
 
-// noticeEmpty closes empty when no program is left and none can come. Called
-// with mu held.
+// noticeEmpty closes empty when no program is left and none can come, and starts
+// the idle time when one can. Called with mu held.
 func (s *supervisor) noticeEmpty() {
+	s.noticeIdle()
 	if len(s.programs) > 0 || !s.draining {
 		return
 	}

@@ -20,6 +20,8 @@ type Location struct {
 	Dir           string // the root itself, from an option
 	MsbHome       string // $MSB_HOME
 	XDGRuntimeDir string // $XDG_RUNTIME_DIR
+	XDGDataHome   string // $XDG_DATA_HOME
+	Home          string // $HOME
 }
 
 // MaxDir is the longest state directory in bytes: the longest name inside it
@@ -46,6 +48,19 @@ func (l Location) Resolve() (string, error) {
 		return "", fault.New(fault.Invalid, fault.StageState, "state directory is %d bytes long, at most %d are allowed", len(abs), MaxDir)
 	}
 	return abs, nil
+}
+
+// ResolveStored returns where the configurations of stored sandboxes are: a place
+// that outlives a reboot where there is one.
+func (l Location) ResolveStored() (string, error) {
+	switch {
+	case l.Dir != "" || l.MsbHome != "":
+	case filepath.IsAbs(l.XDGDataHome):
+		return filepath.Join(l.XDGDataHome, "microsandbox"), nil
+	case filepath.IsAbs(l.Home):
+		return filepath.Join(l.Home, ".local/share/microsandbox"), nil
+	}
+	return l.Resolve()
 }
 
 // userDefault is /run/user/UID/microsandbox where a session manager made the

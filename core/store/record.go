@@ -23,6 +23,8 @@ type Record struct {
 	CreatedMS    int64     `json:"created_unix_ms"`
 	MemoryBytes  uint64    `json:"memory_bytes"`
 	OverlayBytes uint64    `json:"overlay_bytes"`
+	Labels       []string  `json:"labels,omitempty"`
+	Stored       bool      `json:"stored,omitempty"`
 }
 
 // recordVersion is the version of Record on disk.

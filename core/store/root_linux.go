@@ -46,6 +46,16 @@ func OpenExistingRoot(path string) (*Root, error) {
 }
 
 func openRoot(path string) (*Root, error) {
+	dir, err := openOwned(path, "sandboxes")
+	if err != nil {
+		return nil, err
+	}
+	return &Root{path: path, dir: dir}, nil
+}
+
+// openOwned opens a directory below a state directory, which must be the
+// effective user's alone.
+func openOwned(path, below string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, rootError(&os.PathError{Op: "open", Path: path, Err: err}, path)
@@ -59,11 +69,12 @@ func openRoot(path string) (*Root, error) {
 		return nil, fault.New(fault.Permission, fault.StageState,
 			"state directory %q belongs to uid %d with mode %#o: it must be yours alone (chmod 700), or give another one", path, st.Uid, st.Mode&0o7777)
 	}
-	dirfd, err := unix.Openat(fd, "sandboxes", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dirfd, err := unix.Openat(fd, below, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	full := filepath.Join(path, below)
 	if err != nil {
-		return nil, rootError(&os.PathError{Op: "open", Path: path + "/sandboxes", Err: err}, path)
+		return nil, rootError(&os.PathError{Op: "open", Path: full, Err: err}, path)
 	}
-	return &Root{path: path, dir: os.NewFile(uintptr(dirfd), path+"/sandboxes")}, nil
+	return os.NewFile(uintptr(dirfd), full), nil
 }
 
 func rootError(err error, path string) error {

@@ -1,0 +1,80 @@
+package runtime
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/store"
+)
+
+// stored is the kept record of a sandbox that outlives its runs. A nil one is a
+// temporary sandbox's.
+type stored struct {
+	shelf *store.Shelf
+	rec   store.Stored
+	fresh bool // made by this run
+}
+
+// openStored finds or makes the record. The caller holds the claim on the name,
+// so nobody else writes it.
+func openStored(cfg *control.Config, created time.Time) (*stored, error) {
+	if cfg.StoredDir == "" {
+		return nil, nil
+	}
+	shelf, err := store.OpenShelf(cfg.StoredDir)
+	if err != nil {
+		return nil, err
+	}
+	k := &stored{shelf: shelf, fresh: !cfg.StartAgain}
+	k.rec, err = shelf.Get(cfg.Name)
+	switch {
+	case err != nil && fault.From(err).Code == fault.NotFound && k.fresh:
+		err = k.fill(cfg, created)
+	case err == nil && k.fresh:
+		err = fault.New(fault.Exists, fault.StageState, "a sandbox named %q is stored: start, replace or remove it", cfg.Name)
+	}
+	if err == nil {
+		k.rec.Running = true
+		k.rec.Runs++
+		err = shelf.Put(k.rec)
+	}
+	if err != nil {
+		shelf.Close()
+		return nil, err
+	}
+	return k, nil
+}
+
+// fill makes the record of a new sandbox: what is of one run only is left out.
+func (k *stored) fill(cfg *control.Config, created time.Time) error {
+	kept := *cfg
+	kept.ID, kept.StateDir, kept.StoredDir, kept.OwnerPid, kept.Detached = "", "", "", 0, false
+	raw, err := json.Marshal(kept)
+	k.rec = store.Stored{Name: cfg.Name, Labels: cfg.Labels, Config: raw, CreatedMS: created.UnixMilli()}
+	return err
+}
+
+// failed takes back what openStored did, after a boot that failed.
+func (k *stored) failed() {
+	switch {
+	case k == nil:
+	case k.fresh:
+		k.shelf.Delete(k.rec.Name)
+		k.shelf.Close()
+	default:
+		k.ended(handle.CauseStartFailed)
+	}
+}
+
+// ended notes that the sandbox is stopped, and how that came.
+func (k *stored) ended(cause uint32) {
+	if k == nil {
+		return
+	}
+	k.rec.Running, k.rec.LastCause, k.rec.EndedMS = false, cause, time.Now().UnixMilli()
+	k.shelf.Put(k.rec)
+	k.shelf.Close()
+}

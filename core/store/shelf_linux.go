@@ -1,0 +1,159 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
+)
+
+// Stored is what is kept of a named sandbox between its runs. Only its living
+// supervisor, or who holds the claim on its name, writes it.
+type Stored struct {
+	Version   int             `json:"version"`
+	Name      string          `json:"name"`
+	Labels    []string        `json:"labels,omitempty"`
+	Config    json.RawMessage `json:"config"`
+	CreatedMS int64           `json:"created_unix_ms"`
+	Runs      int             `json:"runs"`
+	Running   bool            `json:"running"`    // a supervisor set it and did not live to clear it: crashed
+	LastCause uint32          `json:"last_cause"` // MSB_CAUSE_* of the last run
+	EndedMS   int64           `json:"ended_unix_ms"`
+}
+
+// Shelf is the directory of stored sandboxes, one file each.
+type Shelf struct {
+	path string
+	dir  *os.File
+}
+
+const shelfSuffix = ".json"
+
+// OpenShelf opens the shelf below a state directory and makes it when missing.
+func OpenShelf(path string) (*Shelf, error) {
+	if err := os.MkdirAll(filepath.Join(path, "stored"), 0o700); err != nil {
+		return nil, rootError(err, path)
+	}
+	return openShelf(path)
+}
+
+// OpenExistingShelf is OpenShelf for readers: nil without an error when there is none.
+func OpenExistingShelf(path string) (*Shelf, error) {
+	s, err := openShelf(path)
+	if errors.Is(err, syscall.ENOENT) {
+		return nil, nil
+	}
+	return s, err
+}
+
+func openShelf(path string) (*Shelf, error) {
+	dir, err := openOwned(path, "stored")
+	if err != nil {
+		return nil, err
+	}
+	return &Shelf{path: path, dir: dir}, nil
+}
+
+// Close releases the shelf.
+func (s *Shelf) Close() error { return s.dir.Close() }
+
+// Get returns what is stored under a name; NotFound when nothing is.
+func (s *Shelf) Get(name string) (Stored, error) {
+	rec, err := s.read(key(name) + shelfSuffix)
+	if errors.Is(err, syscall.ENOENT) {
+		return rec, fault.New(fault.NotFound, fault.StageState, "no sandbox named %q is stored in %q", name, s.path)
+	}
+	if err != nil {
+		return rec, fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("stored sandbox %q", name))
+	}
+	return rec, nil
+}
+
+func (s *Shelf) read(file string) (Stored, error) {
+	var rec Stored
+	fd, err := unix.Openat(int(s.dir.Fd()), file, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return rec, err
+	}
+	f := os.NewFile(uintptr(fd), file)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err == nil {
+		err = json.Unmarshal(data, &rec)
+	}
+	if err == nil && rec.Version != recordVersion {
+		err = fmt.Errorf("record of version %d, this library knows %d", rec.Version, recordVersion)
+	}
+	return rec, err
+}
+
+// Put stores a record, as one step, also across a power cut.
+func (s *Shelf) Put(rec Stored) error {
+	rec.Version = recordVersion
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	file := key(rec.Name) + shelfSuffix
+	temp := tempFile(rec.Name) // one writer at a time: a name left by a killed one is used again
+	dirfd := int(s.dir.Fd())
+	fd, err := unix.Openat(dirfd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		f := os.NewFile(uintptr(fd), temp)
+		_, err = f.Write(data)
+		if serr := f.Sync(); err == nil {
+			err = serr
+		}
+		f.Close()
+		if err == nil {
+			err = unix.Renameat(dirfd, temp, dirfd, file)
+		}
+		if err != nil {
+			unix.Unlinkat(dirfd, temp, 0)
+		}
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("store sandbox %q in %q", rec.Name, s.path))
+	}
+	return nil
+}
+
+func tempFile(name string) string { return "." + key(name) + shelfSuffix }
+
+// Delete forgets a name. Nothing stored is no error.
+func (s *Shelf) Delete(name string) error {
+	unix.Unlinkat(int(s.dir.Fd()), tempFile(name), 0)
+	err := unix.Unlinkat(int(s.dir.Fd()), key(name)+shelfSuffix, 0)
+	if err != nil && err != unix.ENOENT {
+		return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("remove stored sandbox %q", name))
+	}
+	return nil
+}
+
+// All returns every readable record.
+func (s *Shelf) All() ([]Stored, error) {
+	if _, err := s.dir.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	files, err := s.dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.IO, fault.StageState, "list stored sandboxes in "+s.path)
+	}
+	var all []Stored
+	for _, file := range files {
+		if isKey(strings.TrimSuffix(file, shelfSuffix)) {
+			if rec, err := s.read(file); err == nil {
+				all = append(all, rec)
+			}
+		}
+	}
+	return all, nil
+}
