@@ -6,10 +6,9 @@ NPM ?= npm
 NODE_SRC := $(wildcard bindings/node/src/*.c)
 NODE_NATIVE := bindings/node/native
 NODE_CFLAGS := -std=c99 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wpedantic -Werror
-# <prefix>/include/node belongs to the node that runs; the packaged headers serve any.
-NODE_HEADERS := $(firstword $(wildcard \
-	$(shell $(NODE) -p 'path.resolve(process.execPath, "../../include/node")' 2>/dev/null)/node_api.h \
-	/usr/include/node/node_api.h) build/node/headers/node_modules/node-api-headers/include/node_api.h)
+# Node-API is stable: the headers of any Node from 20 on will do.
+NODE_HEADERS := $(firstword $(wildcard /usr/include/node/node_api.h /usr/local/include/node/node_api.h) \
+	build/node/headers/node_modules/node-api-headers/include/node_api.h)
 
 .PHONY: node node-test node-devtools
 
@@ -49,4 +48,4 @@ bindings/node/test/dev/node_modules/.package-lock.json: bindings/node/test/dev/p
 	@touch $@
 
 node-test: node node-devtools
-	$(NODE) --test bindings/node/test/
+	$(NODE) --test bindings/node/test/*.test.js bindings/node/test/dev/*.test.js

@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 
 import { alive, assertNothingLeft, collect, fdCount, limit, until, untilDead, withSandbox } from "./support.js";
 
-const fixture = (name) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
+const fixture = (name) => fileURLToPath(new URL(`../testdata/${name}`, import.meta.url));
 
 function node(script, ...args) {
   const child = spawn(process.execPath, [fixture(script), ...args], { stdio: ["ignore", "pipe", "inherit"] });

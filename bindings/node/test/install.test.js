@@ -1,7 +1,7 @@
 // The package as users get it: npm install of the folder and of a tarball, offline, and the examples.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, lstatSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -64,16 +64,21 @@ test("npm install of a packed tarball holds the library and msb", options, () =>
     assert.equal(runProgram(consumer), "installed\n");
   }));
 
-test("the examples run", options, () => {
-  const run = (name) => execFileSync(process.execPath, [join(examples, name)], { env, encoding: "utf8" });
-  assert.match(run("hello.mjs"), /^hello from Linux, pid \d+\nexit code 0\n$/);
-  const demo = run("demo.mjs");
-  assert.match(demo, /a pipeline found 2 pear, exit code 0\n/);
-  assert.match(demo, /exit code 3\n/);
-  assert.match(demo, /no-such-program: MSB_E_EXEC, ENOENT\n/);
-  assert.match(demo, /streamed tick 3\n/);
-  assert.match(demo, /it ended by SIGTERM\n/);
-  assert.match(demo, /left behind: 0\n$/);
-});
+test("the examples run", options, () =>
+  withConsumer((consumer) => {
+    npm(consumer, "install", packageDir);
+    const run = (name) => {
+      copyFileSync(join(examples, name), join(consumer, name));
+      return execFileSync(process.execPath, [name], { cwd: consumer, env, encoding: "utf8" });
+    };
+    assert.match(run("hello.mjs"), /^hello from Linux, pid \d+\nexit code 0\n$/);
+    const demo = run("demo.mjs");
+    assert.match(demo, /a pipeline found 2 pear, exit code 0\n/);
+    assert.match(demo, /exit code 3\n/);
+    assert.match(demo, /no-such-program: MSB_E_EXEC, ENOENT\n/);
+    assert.match(demo, /streamed tick 3\n/);
+    assert.match(demo, /it ended by SIGTERM\n/);
+    assert.match(demo, /left behind: 0\n$/);
+  }));
 
 test("nothing is left of all that", options, assertNothingLeft);
