@@ -36,6 +36,9 @@ func prepareRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 		return nil, err
 	}
 	r := &rootFS{cwd: "/", files: []*os.File{source}, annotations: map[string]string{}}
+	if image.EmptyTmp(cfg.Root.Kind, source) {
+		r.mounts = append(r.mounts, tmpMount(cfg.OverlayBytes))
+	}
 	if cfg.Root.Kind == image.EROFS {
 		r.path = p.empty
 		r.annotations["dev.gvisor.spec.rootfs.type"] = "erofs"

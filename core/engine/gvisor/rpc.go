@@ -48,7 +48,39 @@ func (p *rpcPool) take() (*net.UnixConn, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
-	return net.DialUnix("unix", nil, &net.UnixAddr{Name: p.address, Net: "unix"})
+	return dial(p.address)
+}
+
+// dial connects with a blocking call: the sentry's queue of connections holds
+// one, and a connect that may not block fails while it is full.
+func dial(address string) (*net.UnixConn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), "control")
+	defer f.Close()
+	limit := unix.NsecToTimeval(int64(rpcTimeout))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return nil, os.NewSyscallError("setsockopt", err)
+	}
+	for {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: address})
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("connect", err)
+	}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
+		return nil, os.NewSyscallError("setsockopt", err)
+	}
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UnixConn), nil
 }
 
 func (p *rpcPool) give(c *net.UnixConn) {
