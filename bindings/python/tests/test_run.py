@@ -98,7 +98,7 @@ class RunTest(TwinCase):
             self.assertEqual((done.stdout, done.stdout_truncated), (b"", True))
 
     async def scenario_cannot_start(self, api: Any) -> None:
-        table = [
+        table: list[tuple[str, list[str], dict[str, Any], int, Stage]] = [
             ("no such program", ["no-such-program"], {}, errno.ENOENT, Stage.EXEC),
             ("no such path", ["/no/such"], {}, errno.ENOENT, Stage.EXEC),
             ("not executable", ["/etc/passwd"], {}, errno.EACCES, Stage.EXEC),

@@ -44,7 +44,7 @@ def grace(seconds: Optional[float]) -> int:
     """A grace, where C takes 0 for the default and a negative number for none."""
     if seconds is None:
         return 0
-    return milliseconds(seconds) if seconds > 0 else -1
+    return -1 if seconds <= 0 else milliseconds(seconds)
 
 
 def _name(name: str) -> bytes:

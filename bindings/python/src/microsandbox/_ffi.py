@@ -127,7 +127,7 @@ _p = ctypes.POINTER
 _err = _p(Error)
 
 # Every function of the header that returns an msb_result, less its last argument, the msb_error.
-_FUNCTIONS: dict[str, list[Any]] = {
+FUNCTIONS: dict[str, list[Any]] = {
     "msb_set_log_fd": [_i32],
     "msb_probe": [_p(SandboxOptions), _p(SandboxInfo)],
     "msb_sandbox_create": [_p(SandboxOptions), _p(_u64)],
@@ -165,10 +165,6 @@ def candidates() -> list[Path]:
     return [path for path in found if path.is_file()] or [Path(SONAME)]
 
 
-def _refuse(message: str) -> LibraryError:
-    return LibraryError(message)
-
-
 def _is_glibc() -> bool:
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
@@ -178,36 +174,46 @@ def _is_glibc() -> bool:
 
 def _load() -> ctypes.CDLL:
     if not sys.platform.startswith("linux"):
-        raise _refuse(f"microsandbox needs Linux, and this is {sys.platform}")
+        raise LibraryError(f"microsandbox needs Linux, and this is {sys.platform}")
     if not _is_glibc():
-        raise _refuse("microsandbox needs glibc: musl (Alpine) cannot load a Go shared library")
+        raise LibraryError("microsandbox needs glibc: musl (Alpine) cannot load a Go shared library")
     path = candidates()[0]
     if path.is_absolute() and not path.exists():
-        raise _refuse(f"{path}: no such file; MSB_LIBRARY must name {SONAME}")
+        raise LibraryError(f"{path}: no such file; MSB_LIBRARY must name {SONAME}")
     try:
-        library = ctypes.CDLL(str(path))
-        version: int = library.msb_version()
+        loaded = ctypes.CDLL(str(path))
+        _check(loaded, path)
     except (OSError, AttributeError) as error:
-        raise _refuse(
+        if isinstance(error, LibraryError):
+            raise
+        raise LibraryError(
             f"cannot load {path}: {error}; install the wheel, set MSB_LIBRARY, "
             f"or run make in the source tree"
         ) from None
+    _declare(loaded)
+    return loaded
+
+
+def _check(loaded: ctypes.CDLL, path: object) -> None:
+    """Structs grow and functions are added within a major version; nothing else changes."""
+    version: int = loaded.msb_version()
     major, minor = version >> 16, version >> 8 & 0xFF
     if major != VERSION[0] or minor < VERSION[1]:
-        raise _refuse(
-            f"{path} has version {major}.{minor}, and this package needs {VERSION[0]}.{VERSION[1]}"
-        )
-    library.msb_version.argtypes = []
-    library.msb_version.restype = _u32
-    library.msb_result_name.argtypes = [_i32]
-    library.msb_result_name.restype = _str
-    library.msb_close.argtypes = [_u64]
-    library.msb_close.restype = _i32
-    for name, arguments in _FUNCTIONS.items():
-        function = getattr(library, name)
+        needed = f"{VERSION[0]}.{VERSION[1]}"
+        raise LibraryError(f"{path} has version {major}.{minor}, and this package needs {needed}")
+
+
+def _declare(loaded: ctypes.CDLL) -> None:
+    loaded.msb_version.argtypes = []
+    loaded.msb_version.restype = _u32
+    loaded.msb_result_name.argtypes = [_i32]
+    loaded.msb_result_name.restype = _str
+    loaded.msb_close.argtypes = [_u64]
+    loaded.msb_close.restype = _i32
+    for name, arguments in FUNCTIONS.items():
+        function = getattr(loaded, name)
         function.argtypes = [*arguments, _err]
         function.restype = _i32
-    return library
 
 
 def library() -> ctypes.CDLL:
