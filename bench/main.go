@@ -1,0 +1,99 @@
+// Command bench measures the library beside stock runsc of the same version of
+// gVisor, in the same run and in turns, and writes build/bench.json. It is no
+// test: a slow figure does not fail it. A lost byte does.
+//
+// `make bench` builds what it needs; it runs from the root of the repository.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// timeLimit bounds the whole run: it is far above what a full one takes.
+const timeLimit = 15 * time.Minute
+
+type settings struct {
+	repository  string
+	build       string // <repository>/build
+	runs        int
+	streamBytes int64
+}
+
+// product is a path below build/.
+func (s settings) product(elements ...string) string {
+	return filepath.Join(append([]string{s.build}, elements...)...)
+}
+
+func main() {
+	runs := flag.Int("runs", 20, "measurements of each figure")
+	mebibytes := flag.Int64("stream", 1024, "MiB in one stream")
+	flag.Parse()
+	if *runs < 1 || *mebibytes < 1 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "bench: -runs and -stream must be at least 1, and there are no arguments")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, timeLimit)
+	err := run(ctx, *runs, *mebibytes<<20)
+	cancel()
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, runs int, streamBytes int64) error {
+	repository, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	s := settings{
+		repository: repository, build: filepath.Join(repository, "build"),
+		runs: runs, streamBytes: streamBytes,
+	}
+	if err := samePin(s.product("bin", "msb"), s.product("bench", "runsc"), "gvisor.dev/gvisor"); err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "msb-bench-")
+	if err != nil {
+		return err
+	}
+	defer removeAll(scratch)
+
+	before := lookAtMachine()
+	started := time.Now()
+	figures, err := measureAll(ctx, s, scratch)
+	if err != nil {
+		return err
+	}
+	printMachine(os.Stdout, before, lookAtMachine(), runs, time.Since(started))
+	printTable(os.Stdout, figures)
+	return writeJSON(s.product("bench.json"), figures)
+}
+
+// measureAll brings the sides up, measures, and takes them down again.
+func measureAll(ctx context.Context, s settings, scratch string) ([]figure, error) {
+	roots, err := makeRoots(ctx, s, scratch)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := newPeer(ctx, s, scratch, roots)
+	if err != nil {
+		return nil, err
+	}
+	host, err := startHost(ctx, s, filepath.Join(scratch, "state"))
+	if err != nil {
+		return nil, err
+	}
+	defer host.stop()
+	m := &measurement{settings: s, roots: roots, peer: peer, host: host}
+	return m.all(ctx)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// peer is stock runsc, with the flags that take from it what we do not have
+// either: a network and cgroups.
+type peer struct {
+	runsc    string
+	root     string            // its state directory
+	bundles  map[string]string // by kind of root; their command is `echo hi`
+	standing string            // bundle of the container that runs until it is ended
+	next     int               // number of the next container
+}
+
+func newPeer(ctx context.Context, s settings, scratch string, r roots) (*peer, error) {
+	p := &peer{
+		runsc: s.product("bench", "runsc"), root: filepath.Join(scratch, "runsc"),
+		bundles: map[string]string{}, standing: filepath.Join(scratch, "bundle-standing"),
+	}
+	if err := os.Mkdir(p.root, 0o700); err != nil {
+		return nil, err
+	}
+	for _, kind := range []string{"erofs", "dir"} {
+		p.bundles[kind] = filepath.Join(scratch, "bundle-"+kind)
+		if err := p.bundle(ctx, p.bundles[kind], kind, r, "/bin/echo", "hi"); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.bundle(ctx, p.standing, "erofs", r, "/bin/sh", "-c", "echo ready; exec sleep 3600")
+}
+
+// bundle writes runsc's own default specification with another root.
+func (p *peer) bundle(ctx context.Context, dir, kind string, r roots, argv ...string) error {
+	empty := filepath.Join(dir, "empty")
+	if err := os.MkdirAll(empty, 0o755); err != nil {
+		return err
+	}
+	args := append([]string{"spec", "-bundle", dir, "--"}, argv...)
+	if out, err := exec.CommandContext(ctx, p.runsc, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("runsc spec: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	path := filepath.Join(dir, "config.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var spec map[string]any
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	// Writable, as ours: both keep changes in an overlay.
+	spec["root"] = map[string]any{"path": r.dir, "readonly": false}
+	if kind == "erofs" {
+		spec["root"] = map[string]any{"path": empty, "readonly": false}
+		spec["annotations"] = map[string]string{
+			"dev.gvisor.spec.rootfs.type":    "erofs",
+			"dev.gvisor.spec.rootfs.source":  r.erofs,
+			"dev.gvisor.spec.rootfs.overlay": "memory",
+		}
+	}
+	if data, err = json.Marshal(spec); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o644)
+}
+
+func (p *peer) command(words ...string) []string {
+	command := []string{p.runsc, "--root", p.root, "--network=none", "--ignore-cgroups"}
+	if os.Geteuid() != 0 {
+		command = append(command, "--rootless")
+	}
+	return append(command, words...)
+}
+
+// runCommand starts, runs and removes a new container.
+func (p *peer) runCommand(kind string) []string {
+	p.next++
+	return p.command("run", "-bundle", p.bundles[kind], "bench-"+strconv.Itoa(p.next))
+}
+
+const standingID = "bench-standing"
+
+func (p *peer) execCommand(argv ...string) []string {
+	return p.command(append([]string{"exec", standingID}, argv...)...)
+}
+
+// stand runs a container for execCommand, whose sandbox ends with runsc, and
+// returns how to end it.
+func (p *peer) stand(ctx context.Context) (end func(), err error) {
+	words := p.command("run", "-bundle", p.standing, standingID)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	end = func() {
+		kill := p.command("kill", standingID, "KILL")
+		if exec.CommandContext(ctx, kill[0], kill[1:]...).Run() != nil {
+			cmd.Process.Kill()
+		}
+		cmd.Wait()
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		end()
+		return nil, errors.New("runsc run: the container did not start")
+	}
+	return end, nil
+}
+
+// removeAll removes the scratch directory. runsc leaves a mount there, its
+// empty network namespace.
+func removeAll(scratch string) {
+	syscall.Unmount(filepath.Join(scratch, "runsc", "null-netns"), syscall.MNT_DETACH)
+	if err := os.RemoveAll(scratch); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+	}
+}

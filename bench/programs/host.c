@@ -1,0 +1,312 @@
+/*
+ * The program that uses the library, and that starts the peer: one clock and
+ * one code path measure both. It reads one command a line from standard input,
+ * its words separated by tabs, and answers with one line, "ok NUMBER..." in
+ * nanoseconds or "error TEXT":
+ *
+ *     cold ROOT-KIND ROOT ARGV...    create, start, first byte, end, closed: first, closed
+ *     open ROOT-KIND ROOT NAME       creates the sandbox that run and calls use
+ *     run SIDE INPUT OUTPUT ARGV...  start to first byte and to outcome: first, ended
+ *     calls COUNT                    COUNT times msb_sandbox_pid
+ *     close
+ *
+ * SIDE is "library" (ARGV runs in the open sandbox) or "peer" (ARGV is a host
+ * command). INPUT is how many bytes of the pattern to send to the program, 0 =
+ * none; OUTPUT how many it must send, 0 = any text, at least one byte.
+ */
+#define _GNU_SOURCE
+#include "pattern.h"
+
+#include "microsandbox.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define MAX_WORDS 64
+#define TIMEOUT_MS 60000
+
+extern char **environ;
+
+static const char *state_dir, *msb_path;
+static msb_handle sandbox; /* the open one */
+
+/* A running program of either side. */
+struct program {
+	msb_handle handle; /* library */
+	pid_t pid;         /* peer */
+	int in, out;       /* our ends of its pipes; in is -1 when there is none */
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int fail(const char *what, const char *why)
+{
+	printf("error %s: %s\n", what, why);
+	return -1;
+}
+
+static int fail_errno(const char *what)
+{
+	return fail(what, strerror(errno));
+}
+
+static int create(const char *kind, const char *root, const char *name, msb_handle *out)
+{
+	msb_sandbox_options options = MSB_SANDBOX_OPTIONS_INIT;
+	msb_error err = MSB_ERROR_INIT;
+
+	options.msb_path = msb_path;
+	options.state_dir = state_dir;
+	options.name = name;
+	options.root_kind = strcmp(kind, "erofs") == 0 ? MSB_ROOT_EROFS : MSB_ROOT_DIR;
+	options.root_path = root;
+	if (msb_sandbox_create(&options, out, &err) != MSB_OK)
+		return fail("create", err.message);
+	return 0;
+}
+
+/* Closes the sandbox and waits until nothing of it is left. */
+static int close_sandbox(msb_handle closing)
+{
+	msb_error err = MSB_ERROR_INIT;
+	msb_os_fd done;
+
+	if (msb_fd(closing, MSB_EVENT_DONE, &done, &err) != MSB_OK) {
+		msb_close(closing);
+		return fail("done event", err.message);
+	}
+	msb_close(closing);
+	struct pollfd event = { .fd = done, .events = POLLIN };
+	int ready = poll(&event, 1, TIMEOUT_MS);
+
+	close(done);
+	return ready == 1 ? 0 : fail("close", "the sandbox is not gone in time");
+}
+
+static int start_library(struct program *p, msb_handle in, char **argv, int feed)
+{
+	msb_process_options options = MSB_PROCESS_OPTIONS_INIT;
+	msb_error err = MSB_ERROR_INIT;
+
+	options.argv = (const char *const *)argv;
+	options.stdio[0].kind = feed ? MSB_STDIO_PIPE : MSB_STDIO_NULL;
+	options.stdio[1].kind = MSB_STDIO_PIPE;
+	if (msb_process_start(in, &options, &p->handle, &err) != MSB_OK)
+		return fail("start", err.message);
+	if (msb_process_stdio(p->handle, 1, &p->out, &err) != MSB_OK)
+		return fail("stdout", err.message);
+	if (feed && msb_process_stdio(p->handle, 0, &p->in, &err) != MSB_OK)
+		return fail("stdin", err.message);
+	return 0;
+}
+
+static int end_library(struct program *p)
+{
+	msb_outcome outcome = MSB_OUTCOME_INIT;
+	msb_error err = MSB_ERROR_INIT;
+	msb_result result = msb_wait(p->handle, TIMEOUT_MS, &outcome, &err);
+
+	msb_close(p->handle);
+	if (result != MSB_OK)
+		return fail("wait", err.message);
+	if (outcome.cause != MSB_CAUSE_EXITED || outcome.exit_code != 0)
+		return fail("program", "did not exit with 0");
+	return 0;
+}
+
+static int start_peer(struct program *p, char **argv, int feed)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t defaults;
+	int in[2] = { -1, -1 }, out[2];
+
+	if (pipe2(out, O_CLOEXEC) != 0 || (feed && pipe2(in, O_CLOEXEC) != 0))
+		return fail_errno("pipe");
+	posix_spawn_file_actions_init(&files);
+	if (feed)
+		posix_spawn_file_actions_adddup2(&files, in[0], 0);
+	else
+		posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, out[1], 1);
+	posix_spawnattr_init(&attributes);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	posix_spawnattr_setsigdefault(&attributes, &defaults);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+	errno = posix_spawn(&p->pid, argv[0], &files, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&files);
+	close(out[1]);
+	if (feed)
+		close(in[0]);
+	p->in = in[1];
+	p->out = out[0];
+	return errno == 0 ? 0 : fail_errno(argv[0]);
+}
+
+static int end_peer(struct program *p)
+{
+	int status;
+
+	while (waitpid(p->pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return fail_errno("waitpid");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return fail("peer", "did not exit with 0");
+	return 0;
+}
+
+/* Reads text to its end; *first is when its first byte came. */
+static int read_text(int fd, int64_t *first)
+{
+	char buffer[4096];
+	ssize_t n;
+
+	*first = 0;
+	while ((n = read(fd, buffer, sizeof buffer)) != 0) {
+		if (n < 0 && errno != EINTR)
+			return fail_errno("read");
+		if (n > 0 && *first == 0)
+			*first = now_ns();
+	}
+	return *first != 0 ? 0 : fail("read", "the program wrote nothing");
+}
+
+/* Sends and receives what the program is to get and to give. */
+static int exchange(struct program *p, uint64_t input, uint64_t output, int64_t *first)
+{
+	int result = 0;
+
+	*first = 0;
+	if (input > 0) {
+		if (pattern_send(p->in, input) != 0)
+			result = fail_errno("bytes lost to the program");
+		close(p->in);
+	}
+	if (result == 0 && output > 0) {
+		if (pattern_receive(p->out, output) != 0)
+			result = fail_errno("bytes lost from the program");
+	} else if (result == 0 && input == 0) {
+		result = read_text(p->out, first);
+	}
+	close(p->out);
+	return result;
+}
+
+static int command_cold(char **words)
+{
+	struct program p = { 0, 0, -1, -1 };
+	int64_t start = now_ns(), first, closed;
+	msb_handle made;
+
+	if (create(words[0], words[1], NULL, &made) != 0)
+		return -1;
+	int failed = start_library(&p, made, words + 2, 0) != 0 || exchange(&p, 0, 0, &first) != 0 ||
+		end_library(&p) != 0;
+
+	if (failed) {
+		msb_close(made);
+		return -1;
+	}
+	if (close_sandbox(made) != 0)
+		return -1;
+	closed = now_ns();
+	printf("ok %" PRId64 " %" PRId64 "\n", first - start, closed - start);
+	return 0;
+}
+
+static int command_run(char **words)
+{
+	struct program p = { 0, 0, -1, -1 };
+	int library = strcmp(words[0], "library") == 0;
+	uint64_t input = strtoull(words[1], NULL, 10), output = strtoull(words[2], NULL, 10);
+	int64_t start = now_ns(), first, ended;
+
+	if ((library ? start_library(&p, sandbox, words + 3, input > 0)
+	             : start_peer(&p, words + 3, input > 0)) != 0)
+		return -1;
+	if (exchange(&p, input, output, &first) != 0)
+		return -1;
+	if ((library ? end_library(&p) : end_peer(&p)) != 0)
+		return -1;
+	ended = now_ns();
+	printf("ok %" PRId64 " %" PRId64 "\n", first == 0 ? 0 : first - start, ended - start);
+	return 0;
+}
+
+static int command_calls(char **words)
+{
+	uint64_t count = strtoull(words[0], NULL, 10);
+	msb_error err = MSB_ERROR_INIT;
+	int64_t start = now_ns();
+	int32_t pid;
+
+	for (uint64_t i = 0; i < count; i++)
+		if (msb_sandbox_pid(sandbox, &pid, &err) != MSB_OK)
+			return fail("pid", err.message);
+	printf("ok %" PRId64 "\n", now_ns() - start);
+	return 0;
+}
+
+static int command(char **words, int count)
+{
+	if (count >= 4 && strcmp(words[0], "cold") == 0)
+		return command_cold(words + 1);
+	if (count >= 5 && strcmp(words[0], "run") == 0)
+		return command_run(words + 1);
+	if (count == 2 && strcmp(words[0], "calls") == 0)
+		return command_calls(words + 1);
+	if (count == 4 && strcmp(words[0], "open") == 0) {
+		if (create(words[1], words[2], words[3], &sandbox) != 0)
+			return -1;
+	} else if (count == 1 && strcmp(words[0], "close") == 0) {
+		if (close_sandbox(sandbox) != 0)
+			return -1;
+	} else {
+		return fail(words[0], "unknown command");
+	}
+	printf("ok\n");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	char line[16384], *words[MAX_WORDS + 1];
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: host STATE-DIRECTORY MSB\n");
+		return 2;
+	}
+	state_dir = argv[1];
+	msb_path = argv[2];
+	signal(SIGPIPE, SIG_IGN); /* a program that dies early is an error here, not our end */
+	while (fgets(line, sizeof line, stdin) != NULL) {
+		int count = 0;
+
+		line[strcspn(line, "\n")] = '\0';
+		for (char *word = strtok(line, "\t"); word != NULL && count < MAX_WORDS; word = strtok(NULL, "\t"))
+			words[count++] = word;
+		words[count] = NULL;
+		int failed = count == 0 || command(words, count) != 0;
+
+		fflush(stdout);
+		if (failed)
+			return 1;
+	}
+	return 0;
+}
