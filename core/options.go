@@ -43,6 +43,13 @@ type Options struct {
 	OverlayBytes uint64
 	StartTimeout time.Duration
 	StopGrace    time.Duration // negative: none
+	Detached     bool          // live on without this process from the successful start on
+	Stored       bool          // keep the configuration under the name
+	Replace      bool          // end and forget a sandbox that has the name
+	ReplaceGrace time.Duration // for that one's programs
+	Labels       []string      // NAME=VALUE
+	IdleTimeout  time.Duration // 0: none
+	MaxDuration  time.Duration // 0: none
 }
 
 // Limits and defaults, as the header states them.
@@ -54,6 +61,8 @@ const (
 	MinOverlay       = 1 << 20
 	DefaultStart     = 30 * time.Second
 	DefaultStopGrace = 2 * time.Second
+	DefaultReplace   = 10 * time.Second
+	MaxLabels        = 1000 // bytes of all labels, with a separator each
 	MaxTimeout       = 365 * 24 * time.Hour
 )
 
@@ -66,6 +75,7 @@ func (o Options) config() (control.Config, error) {
 	cfg := control.Config{
 		Protocol: control.Protocol, Name: o.Name, Root: o.Root,
 		MemoryBytes: o.MemoryBytes, OverlayBytes: o.OverlayBytes, StopGrace: o.StopGrace, BootTimeout: o.StartTimeout,
+		Detached: o.Detached, Labels: o.Labels,
 	}
 	var err error
 	if cfg.ID, err = randomHex(12); err != nil {
@@ -97,8 +107,51 @@ func (o Options) config() (control.Config, error) {
 	if cfg.StopGrace > MaxTimeout {
 		return cfg, invalid("stop_grace_ms: %v is more than a year", cfg.StopGrace)
 	}
+	if err := o.completeLife(&cfg); err != nil {
+		return cfg, err
+	}
+	return cfg, o.places(&cfg)
+}
+
+// completeLife validates what decides how long a sandbox lives and is kept.
+func (o Options) completeLife(cfg *control.Config) error {
+	var err error
+	if cfg.IdleTimeout, err = timeout("idle_timeout_ms", o.IdleTimeout, 0); err != nil {
+		return err
+	}
+	if cfg.MaxDuration, err = timeout("max_duration_ms", o.MaxDuration, 0); err != nil {
+		return err
+	}
+	if o.Name == "" && (o.Stored || o.Replace) {
+		return invalid("name: needed to store or replace a sandbox")
+	}
+	return CheckLabels(o.Labels)
+}
+
+// places finds the directories.
+func (o Options) places(cfg *control.Config) (err error) {
+	if o.Stored {
+		if cfg.StoredDir, err = o.State.ResolveStored(); err != nil {
+			return err
+		}
+	}
 	cfg.StateDir, err = o.State.Resolve()
-	return cfg, err
+	return err
+}
+
+// CheckLabels says whether labels are ones that a sandbox can have.
+func CheckLabels(labels []string) error {
+	size := 0
+	for _, l := range labels {
+		size += len(l) + 1
+		if strings.IndexByte(l, '=') < 1 || !utf8.ValidString(l) || strings.ContainsFunc(l, unicode.IsControl) {
+			return invalid("label %q: must be NAME=VALUE in UTF-8 without control characters", l)
+		}
+	}
+	if size > MaxLabels {
+		return invalid("labels: %d bytes, at most %d are allowed", size, MaxLabels)
+	}
+	return nil
 }
 
 func completeSizes(cfg *control.Config) error {

@@ -24,6 +24,7 @@ type Sandbox struct {
 const (
 	FlagAttached uint32 = 1
 	FlagOwner    uint32 = 2
+	FlagStored   uint32 = 4
 )
 
 // Info is what a sandbox is and does.
@@ -34,14 +35,6 @@ type Info struct {
 	MemoryBytes, OverlayBytes uint64
 	Created                   time.Time
 	Receipt                   []string // "protection: mechanism"
-}
-
-// Entry is one living sandbox of a state directory.
-type Entry struct {
-	Name                 string
-	State, Engine, Flags uint32
-	Pid                  int32
-	Created              time.Time
 }
 
 // Create validates the options, starts a supervisor, and returns at once with a
@@ -56,7 +49,15 @@ func Create(o Options) (*Sandbox, error) {
 		return nil, err
 	}
 	cfg.OwnerPid = os.Getpid()
-	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout)}, nil
+	var prepare func(context.Context) error
+	if o.Replace {
+		grace := o.ReplaceGrace
+		if grace == 0 {
+			grace = DefaultReplace
+		}
+		prepare = func(ctx context.Context) error { return clear(ctx, cfg, max(grace, 0)) }
+	}
+	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, prepare)}, nil
 }
 
 // Open returns a handle that does not own a living sandbox.
@@ -88,37 +89,6 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 		return nil, err
 	}
 	return &Sandbox{sb}, nil
-}
-
-// List returns the living sandboxes of a state directory, by name. What dead ones
-// left is removed.
-func List(state State) ([]Entry, error) {
-	path, err := state.Resolve()
-	if err != nil {
-		return nil, err
-	}
-	root, err := store.OpenExistingRoot(path)
-	if err != nil || root == nil {
-		return nil, err
-	}
-	defer root.Close()
-	sweepAll(root)
-	records, err := root.List()
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]Entry, 0, len(records))
-	for _, rec := range records {
-		e := Entry{
-			Name: rec.Name, State: rec.State, Engine: engineNumber(rec.Engine),
-			Pid: int32(rec.Supervisor.Pid), Created: time.UnixMilli(rec.CreatedMS),
-		}
-		if rec.Owner.Pid != 0 {
-			e.Flags |= FlagAttached
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
 }
 
 // Probe boots a sandbox with these options, runs a program in it, and returns

@@ -69,8 +69,9 @@ var (
 	errKilled = fault.New(fault.Gone, fault.NoStage, "the sandbox was killed while it started")
 )
 
-// Start launches a supervisor and returns at once, in state starting.
-func Start(path string, cfg control.Config, timeout time.Duration) *Sandbox {
+// Start launches a supervisor and returns at once, in state starting. prepare,
+// unless nil, runs first and may take its time.
+func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancelStart = cancel
@@ -80,6 +81,12 @@ func Start(path string, cfg control.Config, timeout time.Duration) *Sandbox {
 		ctx, stop := context.WithTimeoutCause(ctx, timeout,
 			fault.New(fault.TimedOut, fault.StageEngine, "sandbox %q was not ready within %v", cfg.Name, timeout))
 		defer stop()
+		if prepare != nil {
+			if err := prepare(ctx); err != nil {
+				s.failStart(err)
+				return
+			}
+		}
 		s.run(ctx, path, cfg)
 	})
 	return s
@@ -116,7 +123,7 @@ func (s *Sandbox) Pid() int32 { return s.pid.Load() }
 func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	child, err := launch.Start(ctx, path, cfg)
 	if err == nil {
-		err = s.bootChild(ctx, child)
+		err = s.bootChild(ctx, child, cfg.Detached)
 	}
 	if err != nil {
 		s.failStart(err)
@@ -128,7 +135,7 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 }
 
 // bootChild waits for the supervisor's answer. On error the child is gone.
-func (s *Sandbox) bootChild(ctx context.Context, child *launch.Child) error {
+func (s *Sandbox) bootChild(ctx context.Context, child *launch.Child, detached bool) error {
 	s.pid.Store(int32(child.Pid))
 	client := control.NewClient(child.Control, s.event)
 	s.mu.Lock()
@@ -143,7 +150,7 @@ func (s *Sandbox) bootChild(ctx context.Context, child *launch.Child) error {
 	case <-child.Process.Done():
 		err = s.diedAtBoot(child)
 	}
-	if err == nil && s.nowRunning() {
+	if err == nil && s.nowRunning(!detached) {
 		return nil
 	}
 	if err == nil {
@@ -184,13 +191,13 @@ func (s *Sandbox) drainEvents() {
 }
 
 // nowRunning marks the start's success; false when it was given up meanwhile.
-func (s *Sandbox) nowRunning() bool {
+func (s *Sandbox) nowRunning(attached bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing || s.killed {
 		return false
 	}
-	s.phase = StateRunning
+	s.phase, s.attached = StateRunning, attached
 	close(s.ready)
 	return true
 }

@@ -237,7 +237,7 @@ func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid 
 	s := newSandbox(name, stateDir, false, 0)
 	s.pid.Store(int32(pid))
 	s.process, s.client = process, control.NewClient(conn, s.event)
-	s.nowRunning()
+	s.nowRunning(false)
 	fault.Go("sandbox "+name, func() {
 		<-process.Done()
 		s.drainEvents()

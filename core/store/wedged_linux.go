@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
 // pingLimit is how long a supervisor whose owner is dead may take to answer.
@@ -44,4 +46,19 @@ func kill(p Process) {
 	if p.Alive() && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
 		pollUntil(fd, time.Now().Add(deathLimit))
 	}
+}
+
+// End kills the supervisor of a name and removes what it leaves. No such
+// sandbox is no error.
+func (r *Root) End(name string) error {
+	rec, dir, err := r.Find(name)
+	if err != nil {
+		return nil
+	}
+	dir.Close()
+	kill(rec.Supervisor)
+	if !r.Sweep(name) {
+		return fault.New(fault.IO, fault.StageState, "sandbox %q: supervisor %d could not be killed", name, rec.Supervisor.Pid)
+	}
+	return nil
 }

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /*
  * The only program of ours that runs inside the guest. It has two modes,
  * chosen by argv[0]:

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Finding is one thing that the library made and that exists.
+type Finding struct {
+	Kind   string // "supervisor", "engine", "directory", "mount", "process", "stored"
+	Detail string
+	Orphan bool // belongs to no living sandbox: a leak
+}
+
+// Audit lists everything of this state root that exists: what living sandboxes
+// have, and what is left of others. The caller has swept before.
+func (r *Root) Audit() ([]Finding, error) {
+	entries, err := r.entries()
+	if err != nil {
+		return nil, err
+	}
+	var out []Finding
+	known := map[int]bool{os.Getpid(): true}
+	for _, entry := range entries {
+		rec, err := r.read(entry)
+		if err != nil || !rec.Supervisor.Alive() {
+			out = append(out, Finding{"directory", filepath.Join(r.dir.Name(), entry), true})
+			continue
+		}
+		out = append(out,
+			Finding{"directory", fmt.Sprintf("%s (sandbox %q)", filepath.Join(r.dir.Name(), entry), rec.Name), false},
+			Finding{"supervisor", fmt.Sprintf("pid %d (sandbox %q)", rec.Supervisor.Pid, rec.Name), false})
+		known[rec.Supervisor.Pid] = true
+		for _, child := range rec.Children {
+			if child.Alive() {
+				known[child.Pid] = true
+				out = append(out, Finding{"engine", fmt.Sprintf("pid %d (sandbox %q)", child.Pid, rec.Name), false})
+			}
+		}
+	}
+	out = append(out, r.strayProcesses(known)...)
+	return append(out, r.mounts()...), nil
+}
+
+// strayProcesses finds engine processes of this root, which carry its path on
+// their command line, that no living sandbox has.
+func (r *Root) strayProcesses(known map[int]bool) []Finding {
+	var out []Finding
+	prefix := []byte(r.dir.Name() + "/")
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil || known[pid] {
+			continue
+		}
+		argv, _ := os.ReadFile("/proc/" + p.Name() + "/cmdline")
+		if _, err := StartTime(pid); err != nil || !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
+			continue
+		}
+		if parent := parentOf(pid); !known[parent] {
+			out = append(out, Finding{"process", fmt.Sprintf("pid %d: %.40s", pid, bytes.ReplaceAll(argv, []byte{0}, []byte(" "))), true})
+		}
+	}
+	return out
+}
+
+func parentOf(pid int) int {
+	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	fields := strings.Fields(string(data[max(bytes.LastIndexByte(data, ')')+1, 0):]))
+	if len(fields) < 2 {
+		return 0
+	}
+	ppid, _ := strconv.Atoi(fields[1])
+	return ppid
+}
+
+// mounts finds mounts below the root: the library makes none in this namespace.
+func (r *Root) mounts() []Finding {
+	var out []Finding
+	data, _ := os.ReadFile("/proc/self/mountinfo")
+	for _, line := range strings.Split(string(data), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.HasPrefix(fields[4], r.dir.Name()+"/") {
+			out = append(out, Finding{"mount", fields[4], true})
+		}
+	}
+	return out
+}
