@@ -65,6 +65,14 @@ test("unref lets the process end while a program runs and a wait is pending", li
   await untilDead(Number(await child.output));
 });
 
+test("a program on the host's own descriptors", limit, async () => {
+  const child = spawn(process.execPath, [fixture("inherit.js")]);
+  child.stdin.end("from the host\n");
+  const [stdout, stderr] = await Promise.all([collect(child.stdout), collect(child.stderr)]);
+  assert.equal(stdout.toString(), "from the host\n");
+  assert.equal(stderr.toString(), "");
+});
+
 test("a storm of signals on the host harms nothing", limit, async () => {
   const child = node("storm.js");
   const { code, signal } = await child.ended;
