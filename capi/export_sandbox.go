@@ -71,7 +71,7 @@ func msbgo_sandbox_open(name *C.char, p *C.msbc_place, out *C.msb_handle, e *C.m
 //export msbgo_sandbox_list
 func msbgo_sandbox_list(p *C.msbc_place, entries *C.msb_sandbox_entry, capacity C.uint32_t, count *C.uint32_t, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
-	list, err := core.List(place(p))
+	list, err := core.List(place(p), core.ListOptions{})
 	if err != nil {
 		return fail(e, err)
 	}

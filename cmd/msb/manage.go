@@ -27,7 +27,7 @@ func listCommand(args []string) int {
 	if f.Parse(args) != nil {
 		return exitUsage
 	}
-	entries, err := core.List(state())
+	entries, err := core.List(state(), core.ListOptions{})
 	if err != nil {
 		return fail(err)
 	}
