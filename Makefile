@@ -9,7 +9,7 @@ include capi/build.mk
 include bindings/node/build.mk
 -include bench/build.mk
 
-GO := GOENV=off GOFLAGS=-buildvcs=false go
+GO := env GOENV=off GOFLAGS=-buildvcs=false go
 MSB := build/bin/msb
 GUEST := core/engine/gvisor/guest
 MSB_MAX_BYTES := 47185920
