@@ -71,6 +71,9 @@ func run(ctx context.Context, runs int, streamBytes int64) error {
 	before := lookAtMachine()
 	started := time.Now()
 	figures, err := measureAll(ctx, s, scratch)
+	if ctx.Err() != nil {
+		return fmt.Errorf("stopped after %.0f s: %w", time.Since(started).Seconds(), context.Cause(ctx))
+	}
 	if err != nil {
 		return err
 	}
