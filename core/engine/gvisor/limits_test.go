@@ -40,9 +40,7 @@ func TestMemoryLimit(t *testing.T) {
 // watchPeak looks at the machine's memory much more often than its guard.
 func watchPeak(m *machine) chan uint64 {
 	peak := make(chan uint64, 1)
-	statm, _ := os.Open("/dev/null")
 	go func() {
-		defer statm.Close()
 		var most uint64
 		for {
 			select {
@@ -62,6 +60,11 @@ func watchPeak(m *machine) chan uint64 {
 func TestMemoryIsGivenBack(t *testing.T) {
 	cfg := newConfig(t, busyboxRoot(t))
 	m := bootMachine(t, cfg)
+	peak := watchPeak(m.(*machine))
+	defer func() {
+		m.Close()
+		t.Logf("peak %d KiB, cause %v", <-peak>>10, m.Cause())
+	}()
 	for range 6 {
 		output(t, m, "sh", "-c", "dd if=/dev/zero of=/f bs=1M count=60 && rm /f")
 		output(t, m, "dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1")

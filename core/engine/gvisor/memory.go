@@ -35,6 +35,15 @@ const (
 	longestWait  = 250 * time.Millisecond
 )
 
+// Memory that programs have freed is given back to the host a moment later, so
+// a machine may be over its limit for overTime, by overBytes or an eighth of
+// the limit, whichever is less. It is looked at every overWait then.
+const (
+	overTime  = 100 * time.Millisecond
+	overWait  = 2 * time.Millisecond
+	overBytes = 32 << 20
+)
+
 func newMemoryGuard(ctx context.Context, m *machine, limit uint64) (*memoryGuard, error) {
 	options := control.MemoryUsageFileOpts{Version: 1}
 	files, err := m.rpc.call(ctx, boot.UsageUsageFD, &options, &struct{}{})
@@ -82,6 +91,7 @@ func (g *memoryGuard) run(m *machine) {
 	defer close(g.exited)
 	timer := time.NewTimer(shortestWait)
 	defer timer.Stop()
+	var over time.Time // since when; zero while within the limit
 	for {
 		select {
 		case <-timer.C:
@@ -92,11 +102,19 @@ func (g *memoryGuard) run(m *machine) {
 			return
 		}
 		used, err := g.used()
-		if err == nil && used > g.limit {
+		if err != nil || used <= g.limit {
+			over = time.Time{}
+			timer.Reset(pause(used, g.limit))
+			continue
+		}
+		if over.IsZero() {
+			over = time.Now()
+		}
+		if used > g.limit+min(g.limit/8, overBytes) || time.Since(over) > overTime {
 			m.end(engine.MemoryLimit)
 			return
 		}
-		timer.Reset(pause(used, g.limit))
+		timer.Reset(overWait)
 	}
 }
 

@@ -58,21 +58,22 @@ func prepareRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 // attach makes dir the root. With privileges it becomes a detached mount,
 // read-only and with its owners mapped into the sandbox's user namespace, that
 // the gofer moves into place: the gofer's ids could not even reach a directory
-// below a private one. Without privileges the gofer has the caller's own id,
-// and takes the path.
+// below a private one. Where the kernel refuses that, the gofer must have the
+// caller's own id, and takes the path.
 func (r *rootFS) attach(dir *os.File, path string, ids idMap, mapOwners bool) error {
-	if os.Geteuid() != 0 {
+	tree, mapped, err := detach(dir, ids, mapOwners)
+	if err != nil && ids.uid == uint64(os.Geteuid()) {
 		if !utf8.ValidString(path) {
 			return fault.New(fault.Unsupported, fault.StageRoot,
-				"root %q: the engine cannot carry a path that is not UTF-8 without root privileges; use a link to it", path)
+				"root %q: the engine cannot carry a path that is not UTF-8 without CAP_SYS_ADMIN; use a link to it", path)
 		}
 		r.path = path
 		r.notes = append(r.notes, "root: directory with the caller's access rights, changes in memory")
 		return nil
 	}
-	tree, mapped, err := detach(dir, ids, mapOwners)
 	if err != nil {
-		return fault.Wrap(err, fault.Setup, fault.StageRoot, fmt.Sprintf("root %q: detach a mount of it", path))
+		return fault.New(fault.Setup, fault.StageRoot,
+			"root %q: %v; root needs CAP_SYS_ADMIN here, an unprivileged user does not", path, err)
 	}
 	r.files = append(r.files, tree)
 	r.path = rootTarget
