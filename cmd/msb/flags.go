@@ -24,17 +24,15 @@ func newFlags(name string) *flag.FlagSet {
 func stateFlag(f *flag.FlagSet) func() core.State {
 	dir := f.String("state", "", "state directory")
 	return func() core.State {
-		return core.State{Dir: *dir, MsbHome: os.Getenv("MSB_HOME"), XDGRuntimeDir: os.Getenv("XDG_RUNTIME_DIR")}
+		return core.State{Dir: *dir, MsbHome: os.Getenv("MSB_HOME"), XDGRuntimeDir: os.Getenv("XDG_RUNTIME_DIR"),
+			XDGDataHome: os.Getenv("XDG_DATA_HOME"), Home: os.Getenv("HOME")}
 	}
 }
 
 // programFlags adds the options of a program.
 func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
-	var env []string
-	f.Func("env", "NAME=VALUE", func(s string) error {
-		env = append(env, s)
-		return nil
-	})
+	var env listFlag
+	f.Var(&env, "env", "NAME=VALUE")
 	clear := f.Bool("clear-env", false, "no default environment")
 	cwd := f.String("cwd", "", "working directory")
 	return func(argv []string) core.ProcessOptions {
@@ -44,6 +42,16 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 			Stdio: [3]core.Stdio{inherit, inherit, inherit},
 		}
 	}
+}
+
+// listFlag is an option that may be given again.
+type listFlag []string
+
+func (l *listFlag) String() string { return strings.Join(*l, " ") }
+
+func (l *listFlag) Set(text string) error {
+	*l = append(*l, text)
+	return nil
 }
 
 // size is a number of bytes with an optional K, M, G or T, powers of 1024.

@@ -33,26 +33,30 @@ func dispatch(args []string) int {
 		usage(os.Stderr)
 		return exitUsage
 	}
-	switch command, rest := args[0], args[1:]; command {
+	command, rest := args[0], args[1:]
+	switch command {
 	case launch.SuperviseCommand:
 		return runtime.Main([]engine.Engine{gvisor.New()})
-	case "run":
-		return runCommand(rest)
-	case "exec":
-		return execCommand(rest)
-	case "ls":
-		return listCommand(rest)
-	case "kill":
-		return killCommand(rest)
-	case "version", "--version":
-		return versionCommand()
 	case "help", "--help", "-h":
 		usage(os.Stdout)
 		return 0
-	default:
+	case "--version":
+		command = "version"
+	}
+	run, ok := commands[command]
+	if !ok {
 		fmt.Fprintf(os.Stderr, "msb: unknown command %q: see msb help\n", command)
 		return exitUsage
 	}
+	return run(rest)
+}
+
+// commands are what a person types.
+var commands = map[string]func(args []string) int{
+	"run": runCommand, "exec": execCommand, "start": startCommand,
+	"ls": listCommand, "wait": waitCommand, "audit": auditCommand,
+	"kill": killCommand, "stop": stopCommand, "drain": drainCommand, "detach": detachCommand, "rm": removeCommand,
+	"version": versionCommand,
 }
 
 func usage(w io.Writer) {
@@ -61,8 +65,15 @@ func usage(w io.Writer) {
   msb run [OPTIONS] [--] [CMD [ARG...]]   create a sandbox, run CMD (/bin/sh) in it, remove it
   msb exec [OPTIONS] NAME [--] CMD [ARG...]
                                           run CMD in a living sandbox
-  msb ls                                  list the living sandboxes
-  msb kill [-s SIGNAL] NAME...            kill sandboxes, or signal them: TERM stops, USR1 drains
+  msb start NAME                          start a stored sandbox again, detached
+  msb ls [-a] [--label NAME=VALUE]        list the living sandboxes; -a: stored ones too
+  msb stop [--grace TIME] NAME...         TERM to the programs, grace, KILL
+  msb drain [--deadline TIME] NAME...     no new programs; end after the last
+  msb kill [-s SIGNAL] NAME...            kill at once; TERM stops, USR1 drains
+  msb wait NAME                           wait until it has ended
+  msb detach NAME...                      let it live on without its owner
+  msb rm [-f] NAME...                     forget stored sandboxes; -f: end them first
+  msb audit                               list all that exists in the state directory
   msb version
 
 Options of run:
@@ -70,6 +81,12 @@ Options of run:
   --root KIND[:PATH]   host (default), dir:PATH or erofs:PATH
   --memory SIZE        limit, such as 512M or 2G
   --overlay SIZE       limit of changes to the root
+  --detach             go on in the background; prints the name; CMD is optional
+  --store              keep the configuration under the name
+  --replace            end and forget a sandbox that has the name
+  --label NAME=VALUE   may be given again
+  --idle TIME          end when no program has run for that long, such as 90s or 10m
+  --max TIME           end after that long
 Options of run and exec:
   --env NAME=VALUE     may be given again
   --clear-env          no default PATH, HOME and LANG

@@ -5,8 +5,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,37 +14,8 @@ import (
 // version is the header's; set by the linker.
 var version = "unknown"
 
-func versionCommand() int {
+func versionCommand([]string) int {
 	fmt.Println("msb", version)
-	return 0
-}
-
-func listCommand(args []string) int {
-	f := newFlags("ls")
-	state := stateFlag(f)
-	if f.Parse(args) != nil {
-		return exitUsage
-	}
-	entries, err := core.List(state(), core.ListOptions{})
-	if err != nil {
-		return fail(err)
-	}
-	states := []string{"?", "starting", "running", "draining", "stopped"}
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSTATE\tENGINE\tPID\tAGE\tLIFE")
-	for _, e := range entries {
-		life := "detached"
-		if e.Flags&core.FlagAttached != 0 {
-			life = "attached"
-		}
-		engine := "auto"
-		if core.Engine(e.Engine) == core.EngineGvisor {
-			engine = "gvisor"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%v\t%s\n", e.Name, states[min(int(e.State), 4)], engine, e.Pid,
-			time.Since(e.Created).Round(time.Second), life)
-	}
-	w.Flush()
 	return 0
 }
 
@@ -62,9 +31,19 @@ func killCommand(args []string) int {
 		fmt.Fprintln(os.Stderr, "msb kill: needs names, and -s KILL, TERM or USR1: see msb help")
 		return exitUsage
 	}
+	return each(f.Args(), state(), act)
+}
+
+// each acts on sandboxes by name, and goes on after a failure.
+func each(names []string, state core.State, act func(*core.Sandbox) error) int {
 	status := 0
-	for _, name := range f.Args() {
-		if err := killOne(name, state(), act); err != nil {
+	for _, name := range names {
+		sb, err := open(name, state)
+		if err == nil {
+			err = act(sb)
+			sb.Close()
+		}
+		if err != nil {
 			status = fail(err)
 		}
 	}
@@ -103,13 +82,4 @@ func flushed(sb *core.Sandbox, err error) error {
 		sb.Flush()
 	}
 	return err
-}
-
-func killOne(name string, state core.State, act func(*core.Sandbox) error) error {
-	sb, err := open(name, state)
-	if err != nil {
-		return err
-	}
-	defer sb.Close()
-	return act(sb)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,27 +17,43 @@ import (
 
 const openTimeout = 10 * time.Second
 
-func runCommand(args []string) int {
-	f := newFlags("run")
-	state, program := stateFlag(f), programFlags(f)
-	name := f.String("name", "", "name of the sandbox")
+// sandboxFlags adds the options of a new sandbox.
+func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
+	state := stateFlag(f)
+	var o core.Options
 	var root rootFlag
 	var memory, overlay size
+	var labels listFlag
+	f.StringVar(&o.Name, "name", "", "name")
 	f.Var(&root, "root", "KIND[:PATH]")
 	f.Var(&memory, "memory", "limit")
 	f.Var(&overlay, "overlay", "limit")
+	f.BoolVar(&o.Detached, "detach", false, "go on in the background")
+	f.BoolVar(&o.Stored, "store", false, "keep the configuration")
+	f.BoolVar(&o.Replace, "replace", false, "end one that has the name")
+	f.Var(&labels, "label", "NAME=VALUE")
+	f.DurationVar(&o.IdleTimeout, "idle", 0, "idle time")
+	f.DurationVar(&o.MaxDuration, "max", 0, "longest life")
+	return func() (core.Options, error) {
+		self, err := os.Executable()
+		o.MsbPath, o.State, o.Root, o.Labels = self, state(), root.Root, labels
+		o.MemoryBytes, o.OverlayBytes = uint64(memory), uint64(overlay)
+		return o, err
+	}
+}
+
+func runCommand(args []string) int {
+	f := newFlags("run")
+	options, program := sandboxFlags(f), programFlags(f)
 	if f.Parse(args) != nil {
 		return exitUsage
 	}
-	self, err := os.Executable()
+	o, err := options()
 	if err != nil {
 		return fail(err)
 	}
 	signals := watchSignals()
-	sb, err := core.Create(core.Options{
-		Name: *name, MsbPath: self, State: state(), Root: root.Root,
-		MemoryBytes: uint64(memory), OverlayBytes: uint64(overlay),
-	})
+	sb, err := core.Create(o)
 	if err != nil {
 		return fail(err)
 	}
@@ -45,10 +62,36 @@ func runCommand(args []string) int {
 		<-sb.Done()
 	}()
 	argv := f.Args()
+	if o.Detached {
+		return runDetached(sb, program, argv)
+	}
 	if len(argv) == 0 {
 		argv = []string{"/bin/sh"}
 	}
 	return follow(sb, program(argv), signals)
+}
+
+// runDetached leaves a sandbox, and a program if one is given, behind.
+func runDetached(sb *core.Sandbox, program func([]string) core.ProcessOptions, argv []string) int {
+	<-sb.Ready()
+	if err := sb.StartErr(); err != nil {
+		return fail(err)
+	}
+	if len(argv) > 0 {
+		o := program(argv)
+		o.Stdio = [3]core.Stdio{} // nobody will be there
+		p, err := sb.Start(o)
+		if err == nil {
+			<-p.Ready()
+			err = p.StartErr()
+		}
+		if err != nil {
+			sb.Kill()
+			return fail(err)
+		}
+	}
+	fmt.Println(sb.Name())
+	return 0
 }
 
 func execCommand(args []string) int {

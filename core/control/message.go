@@ -39,9 +39,9 @@ type Type string
 const (
 	Start  Type = "start"  // StartRequest, three stdio descriptors as listed in it
 	Signal Type = "signal" // SignalRequest
-	Stop   Type = "stop"   // StopRequest; answered before the sandbox ends
+	Stop   Type = "stop"   // StopRequest, returns StopReply before the sandbox ends
 	Drain  Type = "drain"  // DrainRequest; answered before the sandbox ends
-	Detach Type = "detach" // owner only
+	Detach Type = "detach" // live on without the owner
 	Info   Type = "info"   // returns InfoReply
 )
 
@@ -112,9 +112,15 @@ type SignalRequest struct {
 }
 
 // StopRequest ends the sandbox: TERM, Grace, KILL. A negative Grace takes the
-// sandbox's own.
+// sandbox's own. With IfAttached, the owner's close, a detached sandbox lives on.
 type StopRequest struct {
-	Grace time.Duration `json:"grace_ns"`
+	Grace      time.Duration `json:"grace_ns"`
+	IfAttached bool          `json:"if_attached,omitempty"`
+}
+
+// StopReply tells whether the sandbox ends.
+type StopReply struct {
+	Ending bool `json:"ending"`
 }
 
 // DrainRequest refuses new programs; those that run get until Deadline

@@ -136,12 +136,9 @@ func (s *Sandbox) escalate(after time.Duration) {
 	})
 }
 
-// Disarm detaches the sandbox from its owner. nil means that the living
-// supervisor has acknowledged it.
+// Disarm detaches the sandbox from its owner, whoever that is. nil means that the
+// living supervisor has acknowledged it.
 func (s *Sandbox) Disarm(ctx context.Context) error {
-	if !s.owner {
-		return fault.New(fault.State, fault.NoStage, "disarm: this handle on %q does not own it", s.name)
-	}
 	client, err := s.connection("disarm")
 	if err != nil {
 		return err
@@ -190,9 +187,28 @@ func (s *Sandbox) Close() {
 		s.release()
 		return
 	}
-	s.request(client, control.Stop, control.StopRequest{Grace: -1})
-	child.Watchdog.Close()
-	s.escalate(max(s.grace, 0) + stopMargin)
+	fault.Go("close", func() { s.closeAttached(client, child) })
+}
+
+// closeAttached ends the sandbox, unless somebody else has detached it.
+func (s *Sandbox) closeAttached(client *control.Client, child *launch.Child) {
+	limit := max(s.grace, 0) + stopMargin
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var reply control.StopReply
+	err := client.Call(ctx, control.Stop, control.StopRequest{Grace: -1, IfAttached: true}, &reply)
+	if err == nil && !reply.Ending {
+		s.release()
+		return
+	}
+	child.Watchdog.Close() // for one that does not read its socket but may read this
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		if s.Kill() == nil {
+			logf(s.name, s.pid.Load(), "killed: it did not stop within %v", limit)
+		}
+	}
 }
 
 // release lets a sandbox live on without this handle. Our own child is still

@@ -26,7 +26,6 @@ const (
 type client struct {
 	s     *supervisor
 	conn  *control.Conn
-	owner bool
 	queue chan *control.Message
 	sent  chan struct{} // closed when the writer has ended
 
@@ -36,9 +35,9 @@ type client struct {
 }
 
 // serve starts reader and writer of a connection; both end with it.
-func (s *supervisor) serve(conn *control.Conn, owner bool) *client {
+func (s *supervisor) serve(conn *control.Conn) *client {
 	c := &client{
-		s: s, conn: conn, owner: owner, programs: map[uint64]*program{},
+		s: s, conn: conn, programs: map[uint64]*program{},
 		queue: make(chan *control.Message, maxQueue), sent: make(chan struct{}),
 	}
 	s.mu.Lock()
@@ -69,7 +68,7 @@ func (s *supervisor) accept(l interface {
 			conn.Close()
 			continue
 		}
-		s.serve(conn, false)
+		s.serve(conn)
 	}
 }
 
@@ -103,8 +102,11 @@ func (c *client) handle(m *control.Message) (any, error) {
 		if err := m.Into(&req); err != nil {
 			return nil, malformed(err)
 		}
+		if req.IfAttached && !c.s.isAttached() {
+			return control.StopReply{Ending: false}, nil
+		}
 		c.s.end(handle.CauseStopped, req.Grace)
-		return nil, nil
+		return control.StopReply{Ending: true}, nil
 	case control.Drain:
 		var req control.DrainRequest
 		if err := m.Into(&req); err != nil {
@@ -113,9 +115,6 @@ func (c *client) handle(m *control.Message) (any, error) {
 		c.s.drain(req.Deadline)
 		return nil, nil
 	case control.Detach:
-		if !c.owner {
-			return nil, fault.New(fault.State, fault.StageControl, "detach: only the owner can")
-		}
 		return nil, c.s.detach()
 	case control.Signal:
 		var req control.SignalRequest

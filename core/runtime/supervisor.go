@@ -64,7 +64,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 		s.reportFailure(conn, fault.Wrap(err, fault.IO, fault.StageState, "state of sandbox "+s.cfg.Name))
 		return exitFailed
 	}
-	owner := s.serve(conn, true)
+	owner := s.serve(conn)
 	s.startLimits()
 	owner.post(control.Ready, nil)
 	if s.cfg.Detached {
