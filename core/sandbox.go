@@ -57,7 +57,7 @@ func Create(o Options) (*Sandbox, error) {
 		}
 		prepare = func(ctx context.Context) error { return clear(ctx, cfg, max(grace, 0)) }
 	}
-	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, prepare)}, nil
+	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, prepare, killed(cfg))}, nil
 }
 
 // Open returns a handle that does not own a living sandbox.
@@ -84,7 +84,14 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 	}
 	defer dir.Close()
 	alive := func(pid int) bool { return pid == rec.Supervisor.Pid && rec.Supervisor.Alive() }
-	sb, err := handle.Open(ctx, name, path, int(dir.Fd()), alive)
+	var cfg control.Config
+	if rec.Stored {
+		cfg.Name, cfg.StateDir = name, path
+		if cfg.StoredDir, err = state.ResolveStored(); err != nil {
+			return nil, err
+		}
+	}
+	sb, err := handle.Open(ctx, name, path, int(dir.Fd()), alive, killed(cfg))
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func StartStored(o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, nil)}, nil
+	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, nil, killed(cfg))}, nil
 }
 
 func getStored(dir, name string) (store.Stored, error) {
@@ -98,6 +98,35 @@ func Remove(name string, state State) error {
 	}
 	defer shelf.Close()
 	return shelf.Delete(name)
+}
+
+// killed notes on the shelf that a stored sandbox was killed on request, which its
+// supervisor could not do: it has not crashed. nil for a temporary one.
+func killed(cfg control.Config) func() {
+	if cfg.StoredDir == "" {
+		return nil
+	}
+	return func() {
+		root, err := store.OpenExistingRoot(cfg.StateDir)
+		if err != nil || root == nil {
+			return
+		}
+		defer root.Close()
+		claim, err := root.Claim(ownRecord(cfg.Name))
+		if err != nil {
+			return // it runs again already
+		}
+		defer claim.Remove()
+		shelf, err := store.OpenExistingShelf(cfg.StoredDir)
+		if err != nil || shelf == nil {
+			return
+		}
+		defer shelf.Close()
+		if rec, err := shelf.Get(cfg.Name); err == nil && rec.Running {
+			rec.Running, rec.LastCause, rec.EndedMS = false, handle.CauseKilled, time.Now().UnixMilli()
+			shelf.Put(rec)
+		}
+	}
 }
 
 // ownRecord is the record of a name that this process holds for a moment.

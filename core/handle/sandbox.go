@@ -52,6 +52,7 @@ type Sandbox struct {
 	programs map[uint64]*Process
 	nextID   uint64
 	boot     chan error // the supervisor's answer, one
+	onKilled func()     // after a kill of ours, before Done; may be nil
 
 	requests sync.WaitGroup // stops and drains on their way
 }
@@ -70,9 +71,11 @@ var (
 )
 
 // Start launches a supervisor and returns at once, in state starting. prepare,
-// unless nil, runs first and may take its time.
-func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error) *Sandbox {
+// unless nil, runs first and may take its time; killed, unless nil, after a
+// SIGKILL, when the supervisor could not note its end itself.
+func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed func()) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
+	s.onKilled = killed
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancelStart = cancel
 	logf(s.name, 0, "create")
@@ -267,6 +270,7 @@ func (s *Sandbox) conclude(status launch.Status) {
 		out.WallTime = time.Since(s.started)
 	}
 	s.phase, s.outcome = StateStopped, out
+	requested := s.killed
 	s.mu.Unlock()
 	logf(s.name, s.pid.Load(), "ended: cause %d, %v", out.Cause, status)
 	programs := CauseSandboxEnded
@@ -274,6 +278,9 @@ func (s *Sandbox) conclude(status launch.Status) {
 		programs = CauseMemoryLimit
 	}
 	s.endPrograms(programs)
+	if requested && s.onKilled != nil {
+		s.onKilled()
+	}
 	close(s.done)
 }
 

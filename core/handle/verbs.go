@@ -236,8 +236,8 @@ func (s *Sandbox) release() {
 }
 
 // Open connects to a living sandbox through its directory. pid and alive tell
-// which process its record speaks of.
-func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid int) bool) (*Sandbox, error) {
+// which process its record speaks of; killed as with Start.
+func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid int) bool, killed func()) (*Sandbox, error) {
 	conn, pid, err := control.Dial(dirfd)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Gone, fault.StageControl, "open sandbox "+name)
@@ -251,6 +251,7 @@ func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid 
 		return nil, fault.New(fault.Gone, fault.StageControl, "open sandbox %q: its supervisor is ending", name)
 	}
 	s := newSandbox(name, stateDir, false, 0)
+	s.onKilled = killed
 	s.pid.Store(int32(pid))
 	s.process, s.client = process, control.NewClient(conn, s.event)
 	s.nowRunning(false)
