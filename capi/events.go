@@ -1,8 +1,10 @@
 package main
 
 import (
+	"runtime"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -110,10 +112,23 @@ func (e *events) fire(happened uint32) {
 
 // signalAndClose writes before it closes: a process that the host forked
 // meanwhile may hold a copy of the write end, and then there is no end of file.
-// It must run on a goroutine of its own, not inside a call from the host: there
-// the SIGPIPE of a pipe without a reader would reach the host. Go's own threads
-// have it blocked.
+// It must run on a goroutine of its own, not inside a call from the host: the
+// SIGPIPE of a pipe without a reader goes to the writing thread. Go's own have
+// it blocked; it is taken back at once, as it would stay pending on the thread.
 func signalAndClose(fd int) {
-	syscall.Write(fd, []byte{1})
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_, err := syscall.Write(fd, []byte{1})
+	if err == syscall.EPIPE {
+		takeSIGPIPE()
+	}
 	syscall.Close(fd)
+}
+
+// takeSIGPIPE consumes a pending SIGPIPE of this thread.
+func takeSIGPIPE() {
+	const kernelSetSize = 8 // bytes of the kernel's sigset_t
+	set := uint64(1) << (unix.SIGPIPE - 1)
+	var poll unix.Timespec
+	unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0, uintptr(unsafe.Pointer(&poll)), kernelSetSize, 0, 0)
 }

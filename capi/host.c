@@ -2,7 +2,8 @@
  * Loading a Go runtime changes the process it is loaded into. This file undoes
  * that. The order of events at load is
  *
- *   constructor 101   all signals are blocked, RLIMIT_NOFILE is saved
+ *   constructor 101   all signals are blocked, RLIMIT_NOFILE is saved, and Go is
+ *                     kept from unblocking SIGCHLD
  *   constructor 102   the fork guard is set up
  *   (Go's own)        the runtime starts; its threads inherit the blocked mask,
  *                     so no host handler ever runs on a small goroutine stack
@@ -72,6 +73,7 @@ __attribute__((constructor(101))) static void before_runtime(void)
 {
 	sigset_t all;
 
+	msbc_keep_sigchld_blocked();
 	getrlimit(RLIMIT_NOFILE, &msbc_nofile);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &host_mask);

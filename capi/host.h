@@ -16,4 +16,7 @@ extern struct rlimit msbc_nofile;
 /* Go calls this at the end of its initialisation. */
 void msbc_runtime_ready(void);
 
+/* Keeps the Go runtime, not yet started, from unblocking SIGCHLD on its threads. */
+void msbc_keep_sigchld_blocked(void);
+
 #endif

@@ -113,7 +113,7 @@ func TestShimCompilesWithoutWarnings(t *testing.T) {
 	generate.Env = append(os.Environ(), "CGO_ENABLED=1", "GOENV=off")
 	out, err := generate.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, file := range []string{"shim.c", "check.c", "host.c"} {
+	for _, file := range []string{"shim.c", "check.c", "host.c", "sigchld.c"} {
 		out, err := compile(t, "gcc", "c", "c99", root+"/capi/"+file, "-D_GNU_SOURCE", "-isystem", dir, "-I", root+"/capi")
 		assert.NoError(t, err, "%s", out)
 	}

@@ -147,7 +147,7 @@ void close_and_wait(msb_handle sandbox)
 	do { /* to end of file: then the library's end is closed too */
 		wait_readable(fd);
 		n = read(fd, &byte, 1);
-	} while (n == 1 || (n == -1 && errno == EAGAIN));
+	} while (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)));
 	CHECK_INT(n, 0);
 	close(fd);
 }
@@ -156,7 +156,12 @@ void wait_readable(int fd)
 {
 	struct pollfd p = {fd, POLLIN, 0};
 
-	CHECK_INT(poll(&p, 1, 20000), 1);
+	int n;
+
+	do
+		n = poll(&p, 1, 20000);
+	while (n == -1 && errno == EINTR);
+	CHECK_INT(n, 1);
 }
 
 const char *read_all(int fd)
@@ -165,8 +170,8 @@ const char *read_all(int fd)
 	size_t length = 0;
 	ssize_t n;
 
-	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
-		length += (size_t)n;
+	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0 || (n == -1 && errno == EINTR))
+		length += n > 0 ? (size_t)n : 0;
 	CHECK(n == 0);
 	text[length] = '\0';
 	return text;
