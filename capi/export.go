@@ -29,6 +29,7 @@ func main() {}
 // Setting it by package syscall also stops children from getting the value of
 // load time instead of the present one.
 func init() {
+	startPoller() // while the limit is raised; its error comes out of the first call
 	limit := syscall.Rlimit{Cur: uint64(C.msbc_nofile.rlim_cur), Max: uint64(C.msbc_nofile.rlim_max)}
 	if limit.Max != 0 {
 		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
@@ -46,7 +47,11 @@ func guard(result *C.msb_result, e *C.msb_error) {
 //export msbgo_set_log_fd
 func msbgo_set_log_fd(fd C.msb_os_fd, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
-	if err := core.SetLog(int(fd)); err != nil {
+	err := startPoller()
+	if err == nil {
+		err = core.SetLog(int(fd))
+	}
+	if err != nil {
 		return fail(e, err)
 	}
 	return C.MSB_OK

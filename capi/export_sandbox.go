@@ -16,6 +16,9 @@ import (
 //export msbgo_sandbox_create
 func msbgo_sandbox_create(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_handle, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
+	if err := startPoller(); err != nil {
+		return fail(e, err)
+	}
 	sandbox, err := core.Create(sandboxOptions(o, p))
 	if err != nil {
 		return fail(e, err)
@@ -43,6 +46,9 @@ func msbgo_sandbox_create(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_
 //export msbgo_probe
 func msbgo_probe(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_sandbox_info, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
+	if err := startPoller(); err != nil {
+		return fail(e, err)
+	}
 	info, err := core.Probe(context.Background(), sandboxOptions(o, p))
 	if err != nil {
 		return fail(e, err)
@@ -54,6 +60,9 @@ func msbgo_probe(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_sandbox_i
 //export msbgo_sandbox_open
 func msbgo_sandbox_open(name *C.char, p *C.msbc_place, out *C.msb_handle, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
+	if err := startPoller(); err != nil {
+		return fail(e, err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	sandbox, err := core.Open(ctx, C.GoString(name), place(p))
@@ -71,6 +80,9 @@ func msbgo_sandbox_open(name *C.char, p *C.msbc_place, out *C.msb_handle, e *C.m
 //export msbgo_sandbox_list
 func msbgo_sandbox_list(p *C.msbc_place, entries *C.msb_sandbox_entry, capacity C.uint32_t, count *C.uint32_t, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
+	if err := startPoller(); err != nil {
+		return fail(e, err)
+	}
 	list, err := core.List(place(p), core.ListOptions{})
 	if err != nil {
 		return fail(e, err)
