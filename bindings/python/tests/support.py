@@ -16,7 +16,7 @@ import threading
 import time
 import unittest
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Coroutine, Optional
+from typing import Any, Callable, Coroutine, Optional
 
 from microsandbox import AsyncProcess, AsyncSandbox, Completed, Outcome, Process, Sandbox
 
@@ -226,10 +226,6 @@ class TwinCase(LibraryCase):
                 setattr(cls, f"{test}_async", _loop_test(scenario))
 
 
-async def gather(awaitables: list[Awaitable[Any]]) -> list[Any]:
-    return list(await asyncio.gather(*awaitables))
-
-
 def open_fds() -> set[str]:
     """What this process holds open, by number and target."""
     found: set[str] = set()
@@ -268,13 +264,12 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
 
-def python(code: str, **options: Any) -> subprocess.Popen[str]:
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
     """A fresh interpreter that runs code; the library is not loaded in it yet."""
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-c", code],
+        [sys.executable, "-X", "dev", "-c", code, *arguments],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )

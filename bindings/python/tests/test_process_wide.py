@@ -45,6 +45,51 @@ except KeyboardInterrupt:
 """
 
 
+# msb is a program that says nothing, so that the sandbox never starts.
+CREATING = """
+import asyncio, microsandbox, os, sys
+print("waiting", os.getpid(), flush=True)
+try:
+    {create}
+except KeyboardInterrupt:
+    print("left", [entry.name for entry in microsandbox.list_sandboxes()])
+"""
+
+CREATES = {
+    "create": "microsandbox.Sandbox(msb_path=sys.argv[1])",
+    "create in asyncio": "asyncio.run(microsandbox.AsyncSandbox.create(msb_path=sys.argv[1]))",
+}
+
+# Hosts that treat signals and children in their own way; each then says "fine".
+HOSTS = {
+    "ignores SIGCHLD": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    "reaps every child": "threading.Thread(target=reap, daemon=True).start()",
+    "SIGPIPE at its default": "signal.signal(signal.SIGPIPE, signal.SIG_DFL)",
+    "no standard descriptors": "report = os.dup(1); [os.close(fd) for fd in (0, 1, 2)]",
+    "few descriptors": "limit = resource.RLIMIT_NOFILE; "
+    "resource.setrlimit(limit, (64, resource.getrlimit(limit)[1]))",
+    "odd directory and mask": "os.chdir('/'); os.umask(0o777)",
+}
+
+HOST = """
+import os, resource, signal, threading, time
+report = 1
+def reap():
+    while True:
+        try: os.waitpid(-1, 0)
+        except ChildProcessError: time.sleep(0.001)
+{peculiarity}
+import microsandbox
+for _ in range(3):
+    with microsandbox.Sandbox() as box:
+        assert box.run(["sh", "-c", "exit 7"], input=bytes(1 << 20)).exit_code == 7
+        assert box.run(["cat"], input=b"x").stdout == b"x"
+        box.kill()
+        assert box.wait().cause == microsandbox.Cause.KILLED, box.wait()
+os.write(report, b"fine")
+"""
+
+
 def in_child(verb: str, queue: Any) -> None:
     verbs: dict[str, Any] = {
         "create": Sandbox,
@@ -78,6 +123,25 @@ class InterruptTest(LibraryCase):
                 self.assertEqual((out, child.returncode), ("left []\n", 0), err)
                 self.assertNotIn("Traceback", err)
                 until(lambda: not alive(int(pid)), "the end of the supervisor")
+
+
+    def test_ctrl_c_while_creating(self) -> None:
+        msb = os.path.join(self.state, "silent")
+        with open(msb, "w") as file:
+            file.write("#!/bin/sh\nexec sleep 1000\n")
+        os.chmod(msb, 0o755)
+        for what, create in CREATES.items():
+            with self.subTest(what), python(CREATING.format(create=create), msb) as child:
+                assert child.stdout
+                child.stdout.readline()
+                until(lambda: _sleeps(child.pid), "the wait")
+                (supervisor,) = _children(child.pid)
+                begin = time.monotonic()
+                child.send_signal(signal.SIGINT)
+                out, err = child.communicate(timeout=PATIENCE)
+                self.assertLess(time.monotonic() - begin, 20)
+                self.assertEqual((out, child.returncode), ("left []\n", 0), err)
+                self.assertFalse(alive(int(supervisor)))
 
 
 def _sleeps(pid: int) -> bool:
@@ -172,7 +236,7 @@ class LeakTest(LibraryCase):
             self.cycle()
             asyncio.run(many(1))
             gc.collect()
-            before, children = open_fds(), _children()
+            before, children = open_fds(), _children(os.getpid())
             threads = os.listdir("/proc/self/task")
             for _ in range(self.CYCLES // 2):
                 self.cycle()
@@ -183,7 +247,7 @@ class LeakTest(LibraryCase):
         # The Go runtime starts threads as it needs them; their number has a bound.
         self.assertLess(len(os.listdir("/proc/self/task")), len(threads) + 12)
         self.assertEqual(list_sandboxes(), [])
-        self.assertEqual(_children(), children)
+        self.assertEqual(_children(os.getpid()), children)
 
     def test_failed_starts_leave_nothing(self) -> None:
         with Sandbox() as box:
@@ -217,9 +281,12 @@ class LeakTest(LibraryCase):
         self.assertEqual(caught, [])
 
 
-def _children() -> set[str]:
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return set(file.read().split())
+def _children(pid: int) -> set[str]:
+    found: set[str] = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as file:
+            found.update(file.read().split())
+    return found
 
 
 class HostTest(LibraryCase):
@@ -242,3 +309,9 @@ class HostTest(LibraryCase):
         with Sandbox() as box:
             box.run(["true"])
         self.assertEqual(state(), before)
+
+    def test_hosts_of_their_own_mind(self) -> None:
+        for what, peculiarity in HOSTS.items():
+            with self.subTest(what), python(HOST.format(peculiarity=peculiarity)) as child:
+                out, err = child.communicate(timeout=PATIENCE)
+                self.assertEqual((out, child.returncode), ("fine", 0), err)

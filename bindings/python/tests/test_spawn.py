@@ -127,3 +127,21 @@ class SpawnTest(TwinCase):
                 self.assertEqual(await process.line(), b"y\n")
             async with await box.spawn(["true"], **options) as process:
                 self.assertTrue((await process.wait(PATIENCE)).ok)
+
+    async def scenario_close_with_input_that_nobody_takes(self, api: Any) -> None:
+        async with await api.create() as box:
+            # The child keeps the pipe open after the program has been killed.
+            script = "sleep 1000 <&0 & echo ready; exec sleep 1000"
+            process = await box.spawn(["sh", "-c", script], stdin=PIPE, stdout=PIPE)
+            async with process:
+                self.assertEqual(await process.line(), b"ready\n")
+                stdin: Any = process.inner.stdin
+                if hasattr(stdin, "fileno"):
+                    os.set_blocking(stdin.fileno(), False)
+                    try:
+                        while stdin.write(b"x" * 4096):
+                            pass
+                    except BlockingIOError:
+                        pass
+                else:
+                    stdin.write(b"x" * (1 << 20))

@@ -152,7 +152,6 @@ class AsyncSandbox(SandboxBase):
         self._arguments = _arguments.sandbox(**options)
         self._handle = Handle(0, "sandbox")  # closed until it is created
         self._name = options.get("name") or ""
-        self._attached = True
         self._entered = False
 
     @classmethod
@@ -165,7 +164,7 @@ class AsyncSandbox(SandboxBase):
         self = cls()
         self._entered = True
         raw = _ffi.sandbox_open(*_arguments.open_arguments(name, state_dir))
-        self._adopt(Handle(raw, "sandbox"), attached=False)
+        self._adopt(Handle(raw, "sandbox"))
         return self
 
     async def run(
@@ -221,7 +220,7 @@ class AsyncSandbox(SandboxBase):
     async def __aenter__(self) -> Self:
         if not self._entered:
             self._entered = True
-            self._adopt(await _steps.run_async(create(self._arguments)), attached=True)
+            self._adopt(await _steps.run_async(create(self._arguments)))
         return self
 
     async def __aexit__(

@@ -61,14 +61,14 @@ def entry_of(raw: _ffi.SandboxEntry) -> SandboxEntry:
 
 def create(arguments: _ffi.SandboxArguments) -> Steps[Handle]:
     """Creates a sandbox; when that fails or is interrupted, nothing is left."""
-    handle = Handle(_ffi.sandbox_create(arguments), "sandbox")
+    handle = Handle(_ffi.sandbox_create(arguments), "sandbox", ends=True)
     try:
         yield from handle.started()
     except GeneratorExit:
         handle.release()
         raise
     except BaseException:
-        yield from handle.close(gone=True)
+        yield from handle.close()
         raise
     return handle
 
@@ -77,12 +77,10 @@ class SandboxBase:
     """Everything about a sandbox that does not wait."""
 
     _handle: Handle
-    _attached: bool
 
-    def _adopt(self, handle: Handle, attached: bool) -> None:
-        weakref.finalize(self, handle.abandon, attached)
+    def _adopt(self, handle: Handle) -> None:
+        weakref.finalize(self, handle.abandon)
         self._handle = handle
-        self._attached = attached
         self._name = _ffi.sandbox_name(handle.raw())
         handle.what = f"sandbox {self._name}"
 
@@ -129,10 +127,10 @@ class SandboxBase:
 
     def _disarm(self) -> None:
         _ffi.sandbox_disarm(self._handle.raw())
-        self._attached = False
+        self._handle.ends = False
 
     def _close(self) -> Steps[None]:
-        return self._handle.close(gone=self._attached)
+        return self._handle.close()
 
     def _run(
         self,
@@ -182,7 +180,7 @@ class ProcessBase:
         self._handle = handle
         self._argv = argv
         handle.what = f"program {argv[0]!r}"
-        weakref.finalize(self, handle.abandon, False)
+        weakref.finalize(self, handle.abandon)
 
     @property
     def closed(self) -> bool:

@@ -31,13 +31,14 @@ class Handle:
     It is apart from the public objects so that their finalizers can hold it.
     """
 
-    __slots__ = ("_raw", "_lock", "_pid", "what")
+    __slots__ = ("_raw", "_lock", "_pid", "what", "ends")
 
-    def __init__(self, raw: int, what: str) -> None:
+    def __init__(self, raw: int, what: str, ends: bool = False) -> None:
         self._raw = raw
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self.what = what
+        self.ends = ends  # a sandbox that ends with this handle: to forget it is worth a warning
 
     @property
     def closed(self) -> bool:
@@ -88,15 +89,17 @@ class Handle:
         if raw:
             _ffi.close(raw)
 
-    def close(self, gone: bool) -> Steps[None]:
-        """Gives the handle back; with `gone`, waits until nothing of it is left."""
+    def close(self) -> Steps[None]:
+        """Gives the handle of a sandbox back and waits until nothing of it is left.
+
+        One that lives on without this handle counts as done at once.
+        """
         raw = self._take()
         if not raw:
             return
         fd = -1
         try:
-            if gone:
-                fd = _ffi.event_fd(raw, _ffi.EVENT_DONE)
+            fd = _ffi.event_fd(raw, _ffi.EVENT_DONE)
         except ForkedError:
             pass  # a forked child owns nothing
         finally:
@@ -107,12 +110,12 @@ class Handle:
             finally:
                 os.close(fd)
 
-    def abandon(self, warn: bool) -> None:
+    def abandon(self) -> None:
         """For finalizers: closes what its user forgot, but not in a forked child."""
         if self._pid != os.getpid():
             return
         raw = self._take()
         if raw:
             _ffi.close(raw)
-            if warn:
+            if self.ends:
                 warnings.warn(f"unclosed {self.what}", ResourceWarning, stacklevel=2)

@@ -90,6 +90,19 @@ class _Sink:
             os.close(fd)
 
 
+def _write(fd: int, data: memoryview) -> int:
+    """Writes to a pipe in a host that may have set SIGPIPE to its deadly default."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
+    try:
+        return os.write(fd, data)
+    except BrokenPipeError:
+        if signal.SIGPIPE not in before:
+            signal.sigtimedwait((signal.SIGPIPE,), 0)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Source:
     """Writes the input of a program. That it does not read all of it is no error."""
 
@@ -102,7 +115,7 @@ class _Source:
 
     def write(self) -> None:
         try:
-            self.left = self.left[os.write(self.fd, self.left[:CHUNK]) :]
+            self.left = self.left[_write(self.fd, self.left[:CHUNK]) :]
         except BlockingIOError:
             return
         except BrokenPipeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Optional, cast
 
@@ -59,12 +60,17 @@ class Process(ProcessBase):
         return _steps.run(self._handle.wait(timeout))
 
     def close(self) -> None:
-        """Closes the pipes and gives the program back without ending it."""
-        for file in (self.stdin, self.stdout, self.stderr):
+        """Closes the pipes and gives the program back without ending it.
+
+        Input that was not yet taken is dropped: close stdin yourself to have it delivered.
+        """
+        if self.stdin is not None and not self.stdin.closed:
+            os.set_blocking(self.stdin.fileno(), False)
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                self.stdin.close()
+        for file in (self.stdout, self.stderr):
             if file is not None:
-                # What is still buffered has no reader when the program has ended.
-                with contextlib.suppress(BrokenPipeError):
-                    file.close()
+                file.close()
         self._handle.release()
 
     def __enter__(self) -> Self:
@@ -90,7 +96,7 @@ class Sandbox(SandboxBase):
     """
 
     def __init__(self, **options: Unpack[SandboxOptions]) -> None:
-        self._adopt(_steps.run(create(_arguments.sandbox(**options))), attached=True)
+        self._adopt(_steps.run(create(_arguments.sandbox(**options))))
 
     @classmethod
     def create(cls, **options: Unpack[SandboxOptions]) -> Self:
@@ -102,7 +108,7 @@ class Sandbox(SandboxBase):
         """A living sandbox of this user, by name. It does not end with this object."""
         self = cls.__new__(cls)
         raw = _ffi.sandbox_open(*_arguments.open_arguments(name, state_dir))
-        self._adopt(Handle(raw, "sandbox"), attached=False)
+        self._adopt(Handle(raw, "sandbox"))
         return self
 
     def run(
