@@ -87,7 +87,7 @@ func detachCommand(args []string) int {
 	return each(list, state(), func(sb *core.Sandbox) error {
 		ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 		defer cancel()
-		return sb.Disarm(ctx)
+		return sb.Detach(ctx)
 	})
 }
 

@@ -136,9 +136,18 @@ func (s *Sandbox) escalate(after time.Duration) {
 	})
 }
 
-// Disarm detaches the sandbox from its owner, whoever that is. nil means that the
-// living supervisor has acknowledged it.
+// Disarm gives up the ownership of the sandbox: from then on nothing of this
+// process ends it. nil means that the living supervisor has acknowledged it.
 func (s *Sandbox) Disarm(ctx context.Context) error {
+	if !s.owner {
+		return fault.New(fault.State, fault.NoStage, "disarm: this handle on %q does not own it", s.name)
+	}
+	return s.Detach(ctx)
+}
+
+// Detach is Disarm by anybody: the user's word over that of the program which
+// made the sandbox.
+func (s *Sandbox) Detach(ctx context.Context) error {
 	client, err := s.connection("disarm")
 	if err != nil {
 		return err
