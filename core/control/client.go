@@ -90,10 +90,13 @@ func (c *Client) Call(ctx context.Context, t Type, body, result any, fds ...int)
 
 	m, err := NewMessage(t, id, body)
 	if err == nil {
-		err = c.conn.Send(m, fds...)
+		err = c.conn.SendContext(ctx, m, fds...)
 	}
 	if err != nil {
 		c.forget(id)
+		if ctx.Err() != nil && err == context.Cause(ctx) {
+			return err
+		}
 		return sendError(t, err)
 	}
 	select {

@@ -1,13 +1,13 @@
 package control
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,8 +25,8 @@ const (
 type Conn struct {
 	file *os.File
 	raw  syscall.RawConn
-	send sync.Mutex
-	buf  []byte // of Recv
+	send chan struct{} // holds one token while a frame is being sent
+	buf  []byte        // of Recv
 }
 
 // NewConn takes ownership of a SOCK_SEQPACKET descriptor.
@@ -42,7 +42,7 @@ func NewConn(fd int) (*Conn, error) {
 		file.Close()
 		return nil, err
 	}
-	return &Conn{file: file, raw: raw, buf: make([]byte, MaxFrame)}, nil
+	return &Conn{file: file, raw: raw, send: make(chan struct{}, 1), buf: make([]byte, MaxFrame)}, nil
 }
 
 // Pair makes a connected pair: our end, and the raw descriptor of the other.
@@ -77,8 +77,14 @@ func (c *Conn) Peer() (*unix.Ucred, error) {
 	return cred, os.NewSyscallError("getsockopt SO_PEERCRED", err)
 }
 
-// Send sends a message and copies of fds, which stay the caller's.
+// Send sends a message and copies of fds, which stay the caller's. It blocks
+// while the other end does not read.
 func (c *Conn) Send(m *Message, fds ...int) error {
+	return c.SendContext(context.Background(), m, fds...)
+}
+
+// SendContext is Send until ctx ends; a frame is sent whole or not at all.
+func (c *Conn) SendContext(ctx context.Context, m *Message, fds ...int) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", m.Type, err)
@@ -103,10 +109,27 @@ func (c *Conn) Send(m *Message, fds ...int) error {
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
-	c.send.Lock()
-	defer c.send.Unlock()
+	return c.write(ctx, frame, oob)
+}
+
+// write sends one frame, after those of other callers.
+func (c *Conn) write(ctx context.Context, frame, oob []byte) error {
+	select {
+	case c.send <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.send }()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.file.SetWriteDeadline(time.Unix(1, 0))
+		close(woken)
+	})
 	var sendErr error
-	err = c.raw.Write(func(fd uintptr) bool {
+	err := c.raw.Write(func(fd uintptr) bool {
 		for {
 			sendErr = unix.Sendmsg(int(fd), frame, oob, nil, unix.MSG_NOSIGNAL)
 			if sendErr != unix.EINTR {
@@ -114,6 +137,13 @@ func (c *Conn) Send(m *Message, fds ...int) error {
 			}
 		}
 	})
+	if !stop() {
+		<-woken
+		c.file.SetWriteDeadline(time.Time{})
+		if err != nil {
+			return context.Cause(ctx)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -202,7 +232,11 @@ func decodeFrame(frame []byte, fds []int) (*Message, []int, error) {
 		if len(frame) != 9 || len(fds) == 0 {
 			return nil, nil, errors.New("malformed control message: bad memfd header")
 		}
-		data, err := ReadSealed(fds[0], int64(binary.LittleEndian.Uint64(frame[1:])))
+		size := binary.LittleEndian.Uint64(frame[1:])
+		if size > MaxMessage {
+			return nil, nil, fmt.Errorf("control message of %d bytes, at most %d are allowed", size, MaxMessage)
+		}
+		data, err := ReadSealed(fds[0], int64(size))
 		if err != nil {
 			return nil, nil, err
 		}

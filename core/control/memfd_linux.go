@@ -31,8 +31,8 @@ func SealedMemfd(name string, data []byte) (int, error) {
 	return fd, nil
 }
 
-// ReadSealed reads size bytes from a memfd, which must be fully sealed: its
-// sender could otherwise change or shrink it under us.
+// ReadSealed reads the size bytes of a memfd (negative: all that it has), which
+// must be fully sealed: its sender could otherwise change or shrink it under us.
 func ReadSealed(fd int, size int64) ([]byte, error) {
 	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
 	if err != nil || seals&allSeals != allSeals {

@@ -25,9 +25,10 @@ const (
 	// MaxFrame is the largest frame on the socket, in bytes. A larger message
 	// travels in a sealed memfd.
 	MaxFrame = 64 << 10
-	// MaxMessage is the largest message at all, in bytes: 1 MiB of argv and
-	// environment grows by 4/3 in base64, plus room for the rest.
-	MaxMessage = 2 << 20
+	// MaxMessage is the largest message at all, in bytes. 1 MiB of argv and
+	// environment, each string's NUL counted, is 3.5 MiB here at the worst: an
+	// argument of one byte takes seven ("eA==",).
+	MaxMessage = 4 << 20
 	// MaxFDs is the most descriptors that one frame may carry.
 	MaxFDs = 8
 )
