@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,10 +43,10 @@ func newPaths(dir string) (paths, error) {
 
 // configure returns gVisor's configuration. Only values that differ from
 // gVisor's defaults are set.
-func (p paths) configure(overlayBytes uint64) (*config.Config, error) {
+func (p paths) configure(overlayBytes uint64, more map[string]string) (*config.Config, error) {
 	set := flag.NewFlagSet("gvisor", flag.ContinueOnError)
 	config.RegisterFlags(set)
-	for name, value := range map[string]string{
+	options := map[string]string{
 		"root":           p.state,
 		"log":            p.log,
 		"panic-log":      p.panics,
@@ -61,7 +62,9 @@ func (p paths) configure(overlayBytes uint64) (*config.Config, error) {
 		"sidecar-usage-policy": "LEGACY_DEPRECATED_SLOW_EMBEDDED_FALLBACK",
 		// Changes stay in memory, never beside the files given to us.
 		"overlay2": fmt.Sprintf("root:memory,size=%d", overlayBytes),
-	} {
+	}
+	maps.Copy(options, more)
+	for name, value := range options {
 		if err := set.Set(name, value); err != nil {
 			return nil, fmt.Errorf("gvisor option %s=%s: %w", name, value, err)
 		}

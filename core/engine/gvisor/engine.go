@@ -22,7 +22,9 @@ import (
 // New returns the engine. A process boots at most one machine at a time.
 func New() engine.Engine { return sandboxer{} }
 
-type sandboxer struct{}
+type sandboxer struct {
+	flags map[string]string // more gVisor options; for tests
+}
 
 func (sandboxer) Name() string { return "gvisor" }
 
@@ -30,7 +32,7 @@ func (sandboxer) Name() string { return "gvisor" }
 // standard streams are replaced.
 var bootLock sync.Mutex
 
-func (sandboxer) Boot(ctx context.Context, cfg engine.Config) (engine.Machine, error) {
+func (s sandboxer) Boot(ctx context.Context, cfg engine.Config) (engine.Machine, error) {
 	if !filepath.IsAbs(cfg.Dir) || cfg.ID == "" || cfg.MemoryBytes == 0 || cfg.OverlayBytes == 0 {
 		return nil, fault.New(fault.Internal, fault.StageEngine, "gvisor: incomplete configuration")
 	}
@@ -55,15 +57,15 @@ func (sandboxer) Boot(ctx context.Context, cfg engine.Config) (engine.Machine, e
 		return nil, err
 	}
 	defer root.close()
-	return start(ctx, cfg, p, root, ids)
+	return s.start(ctx, cfg, p, root, ids)
 }
 
-func start(ctx context.Context, cfg engine.Config, p paths, root *rootFS, ids idMap) (engine.Machine, error) {
-	conf, err := p.configure(cfg.OverlayBytes)
+func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *rootFS, ids idMap) (engine.Machine, error) {
+	conf, err := p.configure(cfg.OverlayBytes, s.flags)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, fault.StageEngine, "gvisor")
 	}
-	spec := root.spec(ids, cfg.OverlayBytes)
+	spec := root.spec(ids, cfg.MemoryBytes, cfg.OverlayBytes)
 	if err := writeSpec(p.bundle, spec); err != nil {
 		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: write the specification")
 	}

@@ -1,12 +1,10 @@
 package gvisor
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -20,7 +18,8 @@ const (
 	rootTarget = "/tmp"
 	// rootFDAnnotation names the supervisor's descriptor of the detached root.
 	rootFDAnnotation = "microsandbox.root-fd"
-	usernsName       = "runsc-userns"
+	// usernsName is argv[0] of the process that newUserns kills at once.
+	usernsName = "runsc-userns"
 )
 
 // mountRoot runs in the gofer before gVisor's code: it fetches the detached
@@ -34,24 +33,20 @@ func mountRoot() {
 }
 
 func tryMountRoot(args []string) error {
-	specFD, rpcFD := -1, -1
-	for _, a := range args {
-		switch name, value, _ := strings.Cut(a, "="); name {
-		case "--spec-fd":
-			specFD, _ = strconv.Atoi(value)
-		case "--rpc-fd":
-			rpcFD, _ = strconv.Atoi(value)
-		case "--setup-root":
-			return nil // re-executed: the root is in place
-		}
+	if option(args, "--setup-root") != "" {
+		return nil // re-executed: the root is in place
 	}
-	var spec specs.Spec
-	if err := readJSON(specFD, &spec); err != nil {
+	annotations, err := specAnnotations(args)
+	if err != nil {
 		return fmt.Errorf("gofer: read the specification: %w", err)
 	}
-	number := spec.Annotations[rootFDAnnotation]
+	number := annotations[rootFDAnnotation]
 	if number == "" {
 		return nil
+	}
+	rpcFD, err := strconv.Atoi(option(args, "--rpc-fd"))
+	if err != nil {
+		return fmt.Errorf("gofer: option --rpc-fd: %w", err)
 	}
 	tree, err := fetch(rpcFD, "/proc/self/fd/"+number)
 	if err != nil {
@@ -63,19 +58,6 @@ func tryMountRoot(args []string) error {
 		return fmt.Errorf("gofer: attach the root: %w", err)
 	}
 	return nil
-}
-
-// readJSON decodes all of a file without moving its offset.
-func readJSON(fd int, v any) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	data := make([]byte, st.Size)
-	if _, err := unix.Pread(fd, data, 0); err != nil {
-		return err
-	}
-	return json.Unmarshal(data, v)
 }
 
 // fetch asks the supervisor to open a path on behalf of the gofer.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +38,16 @@ func TestConfinement(t *testing.T) {
 	const allowed = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<18 | 1<<19 // CHOWN to FSETID, SYS_CHROOT, SYS_PTRACE
 	for name, root := range map[string]image.Root{"host": {}, "dir": busyboxRoot(t)} {
 		t.Run(name, func(t *testing.T) {
+			// Read before the boot: a thread of ours joins the gofer's mounts.
+			ours := map[string]string{}
+			for _, ns := range []string{"user", "mnt", "pid", "net", "ipc", "uts"} {
+				var err error
+				ours[ns], err = os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", os.Getppid(), ns))
+				if err != nil {
+					ours[ns], err = os.Readlink("/proc/self/ns/" + ns)
+				}
+				require.NoError(t, err)
+			}
 			m := bootMachine(t, newConfig(t, root))
 			require.Equal(t, "hi", output(t, m, "echo", "hi"))
 			pids := descendants(t, os.Getpid())
@@ -58,16 +69,41 @@ func TestConfinement(t *testing.T) {
 				} else {
 					assert.Equal(t, strconv.Itoa(os.Geteuid()), uid, name)
 				}
-				for _, ns := range []string{"user", "mnt", "pid", "net", "ipc", "uts"} {
-					ours, err := os.Readlink("/proc/self/ns/" + ns)
-					require.NoError(t, err)
+				for ns := range ours {
 					theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns))
 					if err == nil { // denied to an unprivileged caller
-						assert.NotEqual(t, ours, theirs, "%s: namespace %s", name, ns)
+						assert.NotEqual(t, ours[ns], theirs, "%s: namespace %s", name, ns)
 					}
 				}
 			}
 		})
+	}
+}
+
+// The filters that were compiled beforehand are found: their keys fit the
+// options that the engine boots with.
+func TestCompiledFiltersAreUsed(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("needs filters compiled for this processor")
+	}
+	cfg := newConfig(t, busyboxRoot(t))
+	logs := filepath.Join(cfg.Dir, "debug") + "/"
+	m, err := sandboxer{flags: map[string]string{"debug": "true", "debug-log": logs}}.Boot(t.Context(), cfg)
+	require.NoError(t, err)
+	defer m.Close()
+	require.Equal(t, "hi", output(t, m, "echo", "hi"))
+	for _, command := range []string{"boot", "gofer"} {
+		var text []byte
+		files, err := filepath.Glob(logs + "*." + command + ".txt")
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			text = append(text, data...)
+		}
+		require.Contains(t, string(text), "Loaded precompiled seccomp instructions", command)
+		require.NotContains(t, string(text), "No precompiled program found", command)
 	}
 }
 

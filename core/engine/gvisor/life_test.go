@@ -143,7 +143,7 @@ func TestKilledSupervisorLeavesNoProcess(t *testing.T) {
 			exe, err := os.Executable()
 			require.NoError(t, err)
 			supervisor := exec.Command(exe, "-test.run=^TestHelperSupervisor$")
-			supervisor.Env = append(os.Environ(), "MSB_TEST_ROOT="+root.Path)
+			supervisor.Env = append(os.Environ(), "MSB_TEST_ROOT="+root.Path, "TMPDIR="+t.TempDir())
 			out, err := supervisor.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, supervisor.Start())

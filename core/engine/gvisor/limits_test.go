@@ -76,6 +76,12 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
+func TestGuestSeesItsMemory(t *testing.T) {
+	cfg := newConfig(t, busyboxRoot(t))
+	m := bootMachine(t, cfg)
+	require.Equal(t, "MemTotal:         262144 kB", output(t, m, "grep", "MemTotal", "/proc/meminfo"))
+}
+
 func TestOverlayLimit(t *testing.T) {
 	dir := busyboxRoot(t)
 	for name, root := range map[string]engine.Config{"dir": {Root: dir}, "erofs": {Root: erofsRoot(t, dir.Path)}, "host": {}} {

@@ -10,6 +10,8 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
 	"gvisor.dev/gvisor/runsc/cmd/util"
 
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/filters"
+
 	_ "github.com/libmicrosandbox/microsandbox/core/engine/gvisor/early" // must be initialised first
 	_ "gvisor.dev/gvisor/pkg/sentry/platform/platforms"                  // systrap
 )
@@ -29,8 +31,11 @@ func Main() {
 		return
 	case os.Args[0] == sentryName:
 		deferGC()
+		limitTotalMemory(os.Args)
+		filters.Use()
 	case os.Args[0] == goferName:
 		mountRoot()
+		filters.Use()
 	case os.Args[0] == "/proc/self/exe" && os.Args[1] == "umount":
 	default:
 		return

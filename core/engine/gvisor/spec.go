@@ -3,6 +3,7 @@ package gvisor
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -22,9 +23,11 @@ func capabilities() *specs.LinuxCapabilities {
 
 // spec returns the OCI specification of the machine: its root container only
 // runs the launcher as pid 1; programs come later over the control socket.
-func (r *rootFS) spec(ids idMap, overlayBytes uint64) *specs.Spec {
+func (r *rootFS) spec(ids idMap, memoryBytes, overlayBytes uint64) *specs.Spec {
 	uids, gids := ids.mappings()
-	s := &specs.Spec{
+	annotations := map[string]string{memoryAnnotation: fmt.Sprint(memoryBytes)}
+	maps.Copy(annotations, r.annotations)
+	return &specs.Spec{
 		Version: specs.Version,
 		Process: &specs.Process{
 			Args:            []string{"init"},
@@ -41,7 +44,7 @@ func (r *rootFS) spec(ids idMap, overlayBytes uint64) *specs.Spec {
 			{Type: "tmpfs", Destination: "/dev/shm", Options: []string{
 				"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", overlayBytes)}},
 		}, r.mounts...),
-		Annotations: r.annotations,
+		Annotations: annotations,
 		Linux: &specs.Linux{
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
@@ -51,7 +54,6 @@ func (r *rootFS) spec(ids idMap, overlayBytes uint64) *specs.Spec {
 			GIDMappings: gids,
 		},
 	}
-	return s
 }
 
 func writeSpec(bundle string, s *specs.Spec) error {
