@@ -294,7 +294,7 @@ REAL(info_pid_and_list)
 	CHECK_RESULT(msb_sandbox_list(NULL, NULL, 0, &count, &err), MSB_E_BUFFER, &err);
 	close_and_wait(a);
 	CHECK(!is_alive(pid));
-	expect_outcome(p, MSB_CAUSE_SANDBOX_ENDED, 0);
+	expect_outcome(p, MSB_CAUSE_SIGNALED, SIGTERM); /* close asks before it kills */
 	CHECK_INT(msb_close(p), MSB_OK);
 	CHECK_OK(msb_sandbox_list(NULL, entries, 3, &count, &err), &err);
 	CHECK_INT(count, 1);
