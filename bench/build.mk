@@ -3,21 +3,24 @@
 
 RUNS ?= 20
 STREAM_MIB ?= 1024
-BENCH_GO := CGO_ENABLED=0 GOENV=off GOFLAGS=-buildvcs=false nice go
 BENCH_CFLAGS := -std=c99 -O2 -Wall -Wextra -Wpedantic -Werror
 BENCH_SRC := bench/programs
 
 .PHONY: bench bench-build
 bench: bench-build
-	CGO_ENABLED=0 GOENV=off GOFLAGS=-buildvcs=false go run ./bench -runs $(RUNS) -stream $(STREAM_MIB)
+	CGO_ENABLED=0 $(GO) run ./bench -runs $(RUNS) -stream $(STREAM_MIB)
 
-bench-build: lib msb node build/bench/runsc build/bench/host build/bench/guest
+bench-build: bench-deps lib msb node build/bench/runsc build/bench/host build/bench/guest
+
+.PHONY: bench-deps
+bench-deps:
+	@tools/install-deps bench
 
 # The version is that of go.mod, hence that of msb; the program checks it.
 build/bench/runsc: go.mod go.sum
 	@mkdir -p $(@D)
 	@test -x $@ || echo "building runsc: the first time takes two minutes"
-	$(BENCH_GO) build -trimpath -ldflags "-s -w" -o $@ gvisor.dev/gvisor/runsc
+	CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags "-s -w" -o $@ gvisor.dev/gvisor/runsc
 	@touch $@
 
 build/bench/host: $(BENCH_SRC)/host.c $(BENCH_SRC)/pattern.h include/microsandbox.h | lib
