@@ -1,13 +1,7 @@
-"""One test for two worlds, and measures of what a process holds.
-
-A TwinCase writes its tests as `async def scenario_x(self, api)`; each becomes
-test_x_sync, where api wraps Sandbox and nothing ever suspends, and test_x_async,
-where api wraps AsyncSandbox under an event loop.
-"""
+"""Measures of what this process and others hold, and fresh interpreters."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -16,9 +10,7 @@ import threading
 import time
 import unittest
 from pathlib import Path
-from typing import Any, Callable, Coroutine, Optional
-
-from microsandbox import AsyncProcess, AsyncSandbox, Completed, Outcome, Process, Sandbox
+from typing import Callable, Optional
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parents[2]
@@ -26,178 +18,8 @@ PACKAGE_PATH = TESTS.parent / "src"
 PATIENCE = 60.0  # seconds that a loaded machine may take for what takes none
 
 
-class SyncProcess:
-    """A Process with the verbs of an AsyncProcess."""
-
-    def __init__(self, inner: Process) -> None:
-        self.inner = inner
-
-    async def wait(self, timeout: Optional[float] = None) -> Outcome:
-        return self.inner.wait(timeout)
-
-    async def write(self, data: bytes, close: bool = False) -> None:
-        assert self.inner.stdin
-        self.inner.stdin.write(data)
-        self.inner.stdin.flush()
-        if close:
-            self.inner.stdin.close()
-
-    async def line(self) -> bytes:
-        assert self.inner.stdout
-        return self.inner.stdout.readline()
-
-    async def rest(self) -> bytes:
-        assert self.inner.stdout
-        return self.inner.stdout.read()
-
-    async def close(self) -> None:
-        self.inner.close()
-
-    async def __aenter__(self) -> SyncProcess:
-        self.inner.__enter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        self.inner.__exit__(*error)
-
-
-class LoopProcess:
-    def __init__(self, inner: AsyncProcess) -> None:
-        self.inner = inner
-
-    async def wait(self, timeout: Optional[float] = None) -> Outcome:
-        return await self.inner.wait(timeout)
-
-    async def write(self, data: bytes, close: bool = False) -> None:
-        assert self.inner.stdin
-        self.inner.stdin.write(data)
-        await self.inner.stdin.drain()
-        if close:
-            self.inner.stdin.close()
-
-    async def line(self) -> bytes:
-        assert self.inner.stdout
-        return await self.inner.stdout.readline()
-
-    async def rest(self) -> bytes:
-        assert self.inner.stdout
-        return await self.inner.stdout.read()
-
-    async def close(self) -> None:
-        await self.inner.close()
-
-    async def __aenter__(self) -> LoopProcess:
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self.inner.__aexit__(*error)
-
-
-class SyncBox:
-    """A Sandbox with the verbs of an AsyncSandbox."""
-
-    def __init__(self, inner: Sandbox) -> None:
-        self.inner = inner
-
-    async def run(self, argv: Any, **options: Any) -> Completed:
-        return self.inner.run(argv, **options)
-
-    async def spawn(self, argv: Any, **options: Any) -> SyncProcess:
-        return SyncProcess(self.inner.spawn(argv, **options))
-
-    async def info(self) -> Any:
-        return self.inner.info()
-
-    async def disarm(self) -> None:
-        self.inner.disarm()
-
-    async def wait(self, timeout: Optional[float] = None) -> Outcome:
-        return self.inner.wait(timeout)
-
-    async def close(self) -> None:
-        self.inner.close()
-
-    async def __aenter__(self) -> SyncBox:
-        self.inner.__enter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        self.inner.__exit__(*error)
-
-
-class LoopBox:
-    def __init__(self, inner: AsyncSandbox) -> None:
-        self.inner = inner
-
-    async def run(self, argv: Any, **options: Any) -> Completed:
-        return await self.inner.run(argv, **options)
-
-    async def spawn(self, argv: Any, **options: Any) -> LoopProcess:
-        return LoopProcess(await self.inner.spawn(argv, **options))
-
-    async def info(self) -> Any:
-        return await self.inner.info()
-
-    async def disarm(self) -> None:
-        await self.inner.disarm()
-
-    async def wait(self, timeout: Optional[float] = None) -> Outcome:
-        return await self.inner.wait(timeout)
-
-    async def close(self) -> None:
-        await self.inner.close()
-
-    async def __aenter__(self) -> LoopBox:
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self.inner.__aexit__(*error)
-
-
-class SyncApi:
-    async def create(self, **options: Any) -> Any:
-        return SyncBox(Sandbox(**options))
-
-    async def open(self, name: str, **options: Any) -> Any:
-        return SyncBox(Sandbox.open(name, **options))
-
-
-class LoopApi:
-    async def create(self, **options: Any) -> Any:
-        return LoopBox(await AsyncSandbox.create(**options))
-
-    async def open(self, name: str, **options: Any) -> Any:
-        return LoopBox(await AsyncSandbox.open(name, **options))
-
-
-Scenario = Callable[[Any, Any], Coroutine[Any, Any, None]]
-
-
-def _sync_test(scenario: Scenario) -> Callable[[Any], None]:
-    def test(self: Any) -> None:
-        coroutine = scenario(self, SyncApi())
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            return
-        finally:
-            coroutine.close()
-        self.fail("the synchronous world suspended")
-
-    return test
-
-
-def _loop_test(scenario: Scenario) -> Callable[[Any], None]:
-    def test(self: Any) -> None:
-        asyncio.run(scenario(self, LoopApi()))
-
-    return test
-
-
 class LibraryCase(unittest.TestCase):
-    """A test with a state directory of its own, that leaves no descriptor and no thread."""
+    """A test with a state directory of its own."""
 
     state: str
 
@@ -214,16 +36,6 @@ class LibraryCase(unittest.TestCase):
             del os.environ["MSB_HOME"]
         else:
             os.environ["MSB_HOME"] = before
-
-
-class TwinCase(LibraryCase):
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name, scenario in list(vars(cls).items()):
-            if name.startswith("scenario_"):
-                test = name.replace("scenario_", "test_", 1)
-                setattr(cls, f"{test}_sync", _sync_test(scenario))
-                setattr(cls, f"{test}_async", _loop_test(scenario))
 
 
 def open_fds() -> set[str]:
@@ -273,3 +85,21 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def children(pid: int) -> set[str]:
+    found: set[str] = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as file:
+            found.update(file.read().split())
+    return found
+
+
+def sleeps(pid: int) -> bool:
+    """Whether the main thread is inside poll or epoll_wait."""
+    with open(f"/proc/{pid}/wchan") as file:
+        where = file.read()
+    with open(f"/proc/{pid}/syscall") as file:
+        number = file.read().split()[0]
+    # x86-64: poll 7, epoll_wait 232, ppoll 271, epoll_pwait 281.
+    return "poll" in where or number in ("7", "232", "271", "281")

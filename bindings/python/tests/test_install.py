@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -53,6 +54,7 @@ class ExampleTest(LibraryCase):
     def test_from_the_source_tree(self) -> None:
         self.check([sys.executable, "-X", "dev"], environment())
 
+    @unittest.skipUnless(importlib.util.find_spec("ensurepip"), "ensurepip is missing: python3-venv")
     def test_from_the_wheel(self) -> None:
         with tempfile.TemporaryDirectory(prefix="msb-venv-") as folder:
             venv.create(folder, with_pip=True)

@@ -17,7 +17,8 @@ from microsandbox import (
     RunTimeoutError,
     Stage,
 )
-from support import PATIENCE, TwinCase
+from support import PATIENCE
+from twins import TwinCase
 
 MIB = os.urandom(1 << 20)
 NOT_UTF8 = b"caf\xe9 \xff\x80"

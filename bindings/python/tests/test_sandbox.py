@@ -23,7 +23,8 @@ from microsandbox import (
     list_sandboxes,
     probe,
 )
-from support import PATIENCE, TwinCase, alive, until
+from support import PATIENCE, alive, until
+from twins import TwinCase
 
 
 def names() -> list[str]:

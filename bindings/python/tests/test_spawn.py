@@ -7,7 +7,8 @@ import tempfile
 from typing import Any
 
 from microsandbox import DEVNULL, PIPE, Cause, ClosedError, DoneError, TimedOutError
-from support import PATIENCE, TwinCase
+from support import PATIENCE
+from twins import TwinCase
 
 ECHO = ["sh", "-c", 'while read -r line; do echo "got $line"; done; echo end']
 TRAP = ["sh", "-c", 'trap "echo usr1; exit 5" USR1; echo ready; while :; do sleep 0.05; done']

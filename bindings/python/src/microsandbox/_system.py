@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from . import _arguments, _ffi
-from ._base import entry_of, info_of
+from ._info import entry_of, info_of
 from .types import PathLike, SandboxEntry, SandboxInfo, SandboxOptions
 
 if TYPE_CHECKING:
