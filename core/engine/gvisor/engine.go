@@ -8,10 +8,13 @@ package gvisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/container"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -40,6 +43,7 @@ func (s sandboxer) Boot(ctx context.Context, cfg engine.Config) (engine.Machine,
 		return nil, ended(ctx)
 	}
 	silence()
+	catchChildren()
 	src, err := hostIDs()
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Setup, fault.StageEngine, "user namespace")
@@ -96,6 +100,11 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		c.Destroy()
 		err = ctx.Err()
 	}
+	if err == nil && filepath.Dir(c.Sandbox.ControlSocketPath) != p.state {
+		// gVisor tries /run and /tmp where it cannot make the socket.
+		c.Destroy()
+		err = fmt.Errorf("no control socket in %q: is the file system full?", p.state)
+	}
 	if err != nil {
 		launcher.Close()
 		return nil, bootError(ctx, p, err)
@@ -105,6 +114,14 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		return nil, bootError(ctx, p, err)
 	}
 	return m, nil
+}
+
+// catchChildren undoes an ignored SIGCHLD, which is inherited from whoever
+// started us: the kernel would reap our children, and free their pids, unseen.
+func catchChildren() {
+	if signal.Ignored(unix.SIGCHLD) {
+		signal.Notify(make(chan os.Signal, 1), unix.SIGCHLD)
+	}
 }
 
 // ended is the error for a context that is over.

@@ -221,3 +221,45 @@ func TestCanceledStart(t *testing.T) {
 		return !strings.Contains(output(t, m, "ps", "-o", "comm"), "sleep")
 	}, 10*time.Second, time.Millisecond)
 }
+
+// A host that ignores SIGCHLD hands that down to the supervisor.
+func TestIgnoredSIGCHLD(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command("sh", "-c", `trap '' CHLD; exec "$0" -test.v -test.run='^(TestCloseLeavesNothing|TestCrashIsSeen)$'`, exe)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "--- PASS: TestCloseLeavesNothing")
+}
+
+func TestUnusualRootPaths(t *testing.T) {
+	real := busyboxRoot(t)
+	base := t.TempDir()
+	for name, path := range map[string]string{
+		"link":      filepath.Join(base, "link"),
+		"odd":       filepath.Join(base, "with space,comma:colon=é%d"),
+		"not utf-8": filepath.Join(base, "\xff\xfe"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "link" {
+				require.NoError(t, os.Symlink(real.Path, path))
+			} else {
+				require.NoError(t, exec.Command("cp", "-a", real.Path, path).Run())
+			}
+			cfg := newConfig(t, image.Root{Kind: image.Dir, Path: path})
+			if name == "not utf-8" && os.Geteuid() != 0 {
+				_, err := New().Boot(t.Context(), cfg)
+				require.ErrorIs(t, err, &fault.Error{Code: fault.Unsupported, Stage: fault.StageRoot})
+				return
+			}
+			require.Equal(t, "hi", output(t, bootMachine(t, cfg), "echo", "hi"))
+		})
+	}
+	t.Run("image not utf-8", func(t *testing.T) {
+		img := erofsRoot(t, real.Path)
+		path := filepath.Join(base, "\xff.img")
+		require.NoError(t, os.Rename(img.Path, path))
+		m := bootMachine(t, newConfig(t, image.Root{Kind: image.EROFS, Path: path}))
+		require.Equal(t, "hi", output(t, m, "echo", "hi"))
+	})
+}
