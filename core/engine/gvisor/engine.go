@@ -10,11 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
 
-	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/container"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -43,7 +41,6 @@ func (s sandboxer) Boot(ctx context.Context, cfg engine.Config) (engine.Machine,
 		return nil, ended(ctx)
 	}
 	silence()
-	catchChildren()
 	src, err := hostIDs()
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Setup, fault.StageEngine, "user namespace")
@@ -114,14 +111,6 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		return nil, bootError(ctx, p, err)
 	}
 	return m, nil
-}
-
-// catchChildren undoes an ignored SIGCHLD, which is inherited from whoever
-// started us: the kernel would reap our children, and free their pids, unseen.
-func catchChildren() {
-	if signal.Ignored(unix.SIGCHLD) {
-		signal.Notify(make(chan os.Signal, 1), unix.SIGCHLD)
-	}
 }
 
 // ended is the error for a context that is over.

@@ -222,7 +222,9 @@ func TestCanceledStart(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-// A host that ignores SIGCHLD hands that down to the supervisor.
+// A host that ignores SIGCHLD hands that down to the supervisor; Go's runtime
+// installs a handler all the same, without which the kernel would reap our
+// children, and free their pids, unseen.
 func TestIgnoredSIGCHLD(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
