@@ -16,11 +16,12 @@ const (
 	limitCallNode = 300
 )
 
-// Calls in one measurement: some 50 ms each.
+// Calls in one measurement: a millisecond or two, less than a slice of processor
+// time, so that on a busy machine the median is one without an interruption.
 const (
-	callsC      = 500_000
-	callsNode   = 200_000
-	callsPython = 20_000
+	callsC      = 20_000
+	callsNode   = 10_000
+	callsPython = 1_000
 )
 
 // calls measures what crossing into the library costs, from each language.
@@ -48,12 +49,14 @@ func (m *measurement) calls(ctx context.Context) ([]figure, error) {
 
 func (m *measurement) callC() (summary, error) {
 	var values []float64
-	for range m.runs {
+	for i := range warmUps + m.runs {
 		numbers, err := m.host.ask("calls", strconv.Itoa(callsC))
 		if err != nil {
 			return summary{}, err
 		}
-		values = append(values, numbers[0]/callsC)
+		if i >= warmUps {
+			values = append(values, numbers[0]/callsC)
+		}
 	}
 	return summarise(values), nil
 }

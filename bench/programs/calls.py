@@ -18,5 +18,6 @@ def batch(sandbox: Sandbox, count: int) -> float:
 state_dir, name = sys.argv[1:3]
 batches, calls = map(int, sys.argv[3:5])
 with Sandbox.open(name, state_dir=state_dir) as sandbox:
+    batch(sandbox, calls)
     for _ in range(batches):
         print(batch(sandbox, calls))
