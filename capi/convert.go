@@ -21,6 +21,7 @@ import (
 const (
 	maxStrings     = 65536
 	maxStringBytes = 1 << 20
+	maxLabelBytes  = 64 << 10 // what is read before core says that 1000 is the limit
 )
 
 // duration converts milliseconds. All negative values mean the same, and no
@@ -42,10 +43,18 @@ func text(s *C.char) string {
 }
 
 func place(p *C.msbc_place) core.State {
-	return core.State{Dir: text(p.dir), MsbHome: text(p.home), XDGRuntimeDir: text(p.runtime)}
+	return core.State{
+		Dir: text(p.dir), MsbHome: text(p.home), XDGRuntimeDir: text(p.runtime),
+		XDGDataHome: text(p.data), Home: text(p.user),
+	}
 }
 
-func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) core.Options {
+func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, error) {
+	budget := maxLabelBytes
+	labels, err := stringList("labels", o.labels, &budget)
+	if err != nil {
+		return core.Options{}, err
+	}
 	return core.Options{
 		Name:         text(o.name),
 		MsbPath:      text(o.msb_path),
@@ -57,7 +66,14 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) core.Options {
 		OverlayBytes: uint64(o.overlay_bytes),
 		StartTimeout: duration(o.start_timeout_ms),
 		StopGrace:    duration(o.stop_grace_ms),
-	}
+		ReplaceGrace: duration(o.replace_grace_ms),
+		IdleTimeout:  duration(o.idle_timeout_ms),
+		MaxDuration:  duration(o.max_duration_ms),
+		Detached:     o.flags&C.MSB_CREATE_DETACHED != 0,
+		Stored:       o.flags&C.MSB_CREATE_STORED != 0,
+		Replace:      o.flags&C.MSB_CREATE_REPLACE != 0,
+		Labels:       labels,
+	}, nil
 }
 
 func processOptions(o *C.msb_process_options) (core.ProcessOptions, error) {
@@ -99,7 +115,7 @@ func stringList(what string, list **C.char, budget *int) ([]string, error) {
 		}
 		size := int(C.strnlen(s, C.size_t(*budget)+1))
 		if *budget -= size + 1; *budget < 0 {
-			return nil, fault.New(fault.Limit, fault.StageArgument, "argv, env and cwd: more than %d bytes", maxStringBytes)
+			return nil, fault.New(fault.Limit, fault.StageArgument, "%s: more bytes than allowed: is each string NUL-terminated?", what)
 		}
 		own = append(own, C.GoStringN(s, C.int(size)))
 	}
@@ -143,9 +159,11 @@ func putEntry(out *C.msb_sandbox_entry, entry core.Entry) {
 		pid:             C.int32_t(entry.Pid),
 		engine:          C.uint32_t(entry.Engine),
 		flags:           C.uint32_t(entry.Flags),
+		last_cause:      C.uint32_t(entry.LastCause),
 		created_unix_ms: unixMs(entry.Created),
 	}
 	putText(out.name[:], entry.Name)
+	putText(out.labels[:], strings.Join(entry.Labels, "\n"))
 }
 
 func putOutcome(out *C.msb_outcome, o core.Outcome) {

@@ -1,16 +1,13 @@
 package main
 
 // #include "shim.h"
-// #include "check.h"
 import "C"
 
 import (
 	"context"
 	"time"
-	"unsafe"
 
 	"github.com/libmicrosandbox/microsandbox/core"
-	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
 //export msbgo_sandbox_create
@@ -19,10 +16,19 @@ func msbgo_sandbox_create(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_
 	if err := startPoller(); err != nil {
 		return fail(e, err)
 	}
-	sandbox, err := core.Create(sandboxOptions(o, p))
+	options, err := sandboxOptions(o, p)
 	if err != nil {
 		return fail(e, err)
 	}
+	sandbox, err := core.Create(options)
+	if err != nil {
+		return fail(e, err)
+	}
+	return begun(sandbox, o, out, e)
+}
+
+// begun waits for the start unless the caller does not want to, and makes a handle.
+func begun(sandbox *core.Sandbox, o *C.msb_sandbox_options, out *C.msb_handle, e *C.msb_error) C.msb_result {
 	if o.flags&C.MSB_CREATE_ASYNC == 0 {
 		<-sandbox.Ready()
 		if err := sandbox.StartErr(); err != nil {
@@ -49,7 +55,11 @@ func msbgo_probe(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_sandbox_i
 	if err := startPoller(); err != nil {
 		return fail(e, err)
 	}
-	info, err := core.Probe(context.Background(), sandboxOptions(o, p))
+	options, err := sandboxOptions(o, p)
+	if err != nil {
+		return fail(e, err)
+	}
+	info, err := core.Probe(context.Background(), options)
 	if err != nil {
 		return fail(e, err)
 	}
@@ -77,30 +87,6 @@ func msbgo_sandbox_open(name *C.char, p *C.msbc_place, out *C.msb_handle, e *C.m
 	return C.MSB_OK
 }
 
-//export msbgo_sandbox_list
-func msbgo_sandbox_list(p *C.msbc_place, entries *C.msb_sandbox_entry, capacity C.uint32_t, count *C.uint32_t, e *C.msb_error) (result C.msb_result) {
-	defer guard(&result, e)
-	if err := startPoller(); err != nil {
-		return fail(e, err)
-	}
-	list, err := core.List(place(p), core.ListOptions{})
-	if err != nil {
-		return fail(e, err)
-	}
-	*count = C.uint32_t(len(list))
-	for i := range min(len(list), int(capacity)) {
-		var entry C.msb_sandbox_entry
-		putEntry(&entry, list[i])
-		at := unsafe.Add(unsafe.Pointer(entries), uintptr(i)*uintptr(entries.size))
-		*(*C.uint32_t)(at) = entries.size
-		C.msbc_deliver(at, unsafe.Pointer(&entry), C.sizeof_msb_sandbox_entry, C.size_t(unsafe.Offsetof(entry.name)))
-	}
-	if len(list) > int(capacity) {
-		return fail(e, fault.New(fault.Buffer, fault.NoStage, "%d sandboxes, capacity is %d", len(list), uint32(capacity)))
-	}
-	return C.MSB_OK
-}
-
 //export msbgo_sandbox_pid
 func msbgo_sandbox_pid(h C.msb_handle, out *C.int32_t, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
@@ -119,15 +105,7 @@ func msbgo_sandbox_name(h C.msb_handle, buffer *C.char, capacity C.uint32_t, len
 	if err != nil {
 		return fail(e, err)
 	}
-	name := o.sandbox.Name()
-	if length != nil {
-		*length = C.uint32_t(len(name))
-	}
-	if len(name) >= int(capacity) {
-		return fail(e, fault.New(fault.Buffer, fault.NoStage, "the name and a NUL need %d bytes, capacity is %d", len(name)+1, uint32(capacity)))
-	}
-	putText(unsafe.Slice(buffer, len(name)+1), name)
-	return C.MSB_OK
+	return putString(o.sandbox.Name(), buffer, capacity, length, e)
 }
 
 //export msbgo_sandbox_info_get

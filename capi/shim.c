@@ -60,10 +60,16 @@ static msb_result find_place(msb_error *err, const char *state_dir, msbc_place *
 	place->dir = state_dir;
 	place->home = state_dir == NULL ? environment("MSB_HOME") : NULL;
 	place->runtime = state_dir == NULL ? environment("XDG_RUNTIME_DIR") : NULL;
+	place->data = state_dir == NULL ? environment("XDG_DATA_HOME") : NULL;
+	place->user = state_dir == NULL ? environment("HOME") : NULL;
 	if (result == MSB_OK)
 		result = msbc_text(err, "$MSB_HOME", place->home, MAX_STATE_DIR);
 	if (result == MSB_OK)
 		result = msbc_text(err, "$XDG_RUNTIME_DIR", place->runtime, MAX_STATE_DIR);
+	if (result == MSB_OK)
+		result = msbc_text(err, "$XDG_DATA_HOME", place->data, MAX_STATE_DIR);
+	if (result == MSB_OK)
+		result = msbc_text(err, "$HOME", place->user, MAX_STATE_DIR);
 	return result;
 }
 
@@ -100,7 +106,8 @@ static msb_result sandbox_options(msb_error *err, const msb_sandbox_options *in,
 	msb_result result = msbc_input(err, "msb_sandbox_options", in, 8, own, sizeof *own);
 
 	if (result == MSB_OK)
-		result = msbc_flags(err, "msb_sandbox_options.flags", own->flags, MSB_CREATE_ASYNC);
+		result = msbc_flags(err, "msb_sandbox_options.flags", own->flags,
+		                    MSB_CREATE_ASYNC | MSB_CREATE_DETACHED | MSB_CREATE_STORED | MSB_CREATE_REPLACE);
 	if (result == MSB_OK)
 		result = msbc_text(err, "name", own->name, MAX_NAME);
 	if (result == MSB_OK)
@@ -171,9 +178,58 @@ msb_result msb_sandbox_open(const char *name, const char *state_dir, msb_handle 
 	return msbc_settle(err, &own, result);
 }
 
-msb_result msb_sandbox_list(const char *state_dir, msb_sandbox_entry *entries, uint32_t capacity, uint32_t *count,
-                            msb_error *err)
+msb_result msb_sandbox_start(const msb_sandbox_options *options, msb_handle *out, msb_error *err)
 {
+	msb_sandbox_options o;
+	msbc_place place;
+	msb_error own;
+	msb_result result;
+
+	GUARD(err);
+	if (out == NULL)
+		return missing(err, "out");
+	*out = 0;
+	result = sandbox_options(&own, options, &o, &place);
+	if (result == MSB_OK && o.name == NULL)
+		result = msbc_fail(&own, MSB_E_INVALID, "name is NULL: which sandbox is to be started?");
+	if (result == MSB_OK)
+		result = msbgo_sandbox_start(&o, &place, out, &own);
+	return msbc_settle(err, &own, result);
+}
+
+msb_result msb_sandbox_remove(const char *name, const char *state_dir, msb_error *err)
+{
+	msbc_place place;
+	msb_error own;
+	msb_result result;
+
+	GUARD(err);
+	if (name == NULL)
+		return missing(err, "name");
+	result = msbc_text(&own, "name", name, MAX_NAME);
+	if (result == MSB_OK)
+		result = find_place(&own, state_dir, &place);
+	if (result == MSB_OK)
+		result = msbgo_sandbox_remove((char *)name, &place, &own);
+	return msbc_settle(err, &own, result);
+}
+
+static msb_result list_options(msb_error *err, const msb_list_options *in, msb_list_options *own, msbc_place *place)
+{
+	static const msb_list_options defaults = MSB_LIST_OPTIONS_INIT;
+	msb_result result = msbc_input(err, "msb_list_options", in != NULL ? in : &defaults, 8, own, sizeof *own);
+
+	if (result == MSB_OK)
+		result = msbc_flags(err, "msb_list_options.flags", own->flags, MSB_LIST_STOPPED);
+	if (result == MSB_OK)
+		result = find_place(err, own->state_dir, place);
+	return result;
+}
+
+msb_result msb_sandbox_list(const msb_list_options *options, msb_sandbox_entry *entries, uint32_t capacity,
+                            uint32_t *count, msb_error *err)
+{
+	msb_list_options o;
 	msbc_place place;
 	msb_error own;
 	msb_result result = MSB_OK;
@@ -188,9 +244,29 @@ msb_result msb_sandbox_list(const char *state_dir, msb_sandbox_entry *entries, u
 		result = msbc_output(&own, "msb_sandbox_entry", entries);
 	}
 	if (result == MSB_OK)
-		result = find_place(&own, state_dir, &place);
+		result = list_options(&own, options, &o, &place);
 	if (result == MSB_OK)
-		result = msbgo_sandbox_list(&place, entries, capacity, count, &own);
+		result = msbgo_sandbox_list(&o, &place, entries, capacity, count, &own);
+	return msbc_settle(err, &own, result);
+}
+
+msb_result msb_audit(const char *state_dir, char *buffer, uint32_t capacity, uint32_t *length, uint32_t *orphans,
+                     msb_error *err)
+{
+	msbc_place place;
+	msb_error own;
+	msb_result result;
+
+	GUARD(err);
+	if (length != NULL)
+		*length = 0;
+	if (orphans != NULL)
+		*orphans = 0;
+	if (buffer == NULL && capacity > 0)
+		return missing(err, "buffer");
+	result = find_place(&own, state_dir, &place);
+	if (result == MSB_OK)
+		result = msbgo_audit(&place, buffer, capacity, length, orphans, &own);
 	return msbc_settle(err, &own, result);
 }
 

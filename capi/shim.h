@@ -9,6 +9,8 @@ typedef struct msbc_place {
 	const char *dir;     /* the caller's state_dir, or NULL */
 	const char *home;    /* $MSB_HOME, or NULL */
 	const char *runtime; /* $XDG_RUNTIME_DIR, or NULL */
+	const char *data;    /* $XDG_DATA_HOME, or NULL */
+	const char *user;    /* $HOME, or NULL */
 } msbc_place;
 
 #endif

@@ -151,7 +151,10 @@ MSB_API msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err);
 #define MSB_ROOT_EROFS 2  /* an EROFS image file; changes stay in memory */
 
 /* msb_sandbox_options.flags */
-#define MSB_CREATE_ASYNC 1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
+#define MSB_CREATE_ASYNC    1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
+#define MSB_CREATE_DETACHED 2u  /* once started, live on without this process */
+#define MSB_CREATE_STORED   4u  /* keep the configuration under the name, until msb_sandbox_remove */
+#define MSB_CREATE_REPLACE  8u  /* end and forget a sandbox that has the name */
 
 /*
  * All zero (after size) is a useful sandbox:
@@ -169,6 +172,15 @@ MSB_API msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err);
  *   overlay_bytes     half of memory_bytes
  *   start_timeout_ms  30000
  *   stop_grace_ms     2000, between TERM and KILL at close; negative = none
+ *   replace_grace_ms  10000, for the programs of the replaced one; negative = none
+ *   idle_timeout_ms   none; else ends when no program has run for that long and
+ *                     nobody asked for anything
+ *   max_duration_ms   none; else ends after that long
+ *   labels            none
+ *
+ * Stored sandboxes keep their configuration, not their files. It lies in
+ * state_dir or $MSB_HOME when given, else in $XDG_DATA_HOME/microsandbox, else
+ * in $HOME/.local/share/microsandbox.
  *
  * The guest's programs run as uid 0 of the sandbox with the capabilities
  * CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
@@ -188,18 +200,24 @@ typedef struct msb_sandbox_options {
 	uint64_t overlay_bytes; /* changes to the root file system */
 	int64_t start_timeout_ms;
 	int64_t stop_grace_ms;
+	int64_t replace_grace_ms;
+	int64_t idle_timeout_ms;
+	int64_t max_duration_ms;
+	const char *const *labels; /* NULL-terminated NAME=VALUE in UTF-8, 1000 bytes in all */
 } msb_sandbox_options;
 #define MSB_SANDBOX_OPTIONS_INIT \
-	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #define MSB_STATE_STARTING 1
 #define MSB_STATE_RUNNING  2
 #define MSB_STATE_DRAINING 3
 #define MSB_STATE_STOPPED  4  /* ended; the outcome says how */
+#define MSB_STATE_CRASHED  5  /* stored, and its supervisor died without a word */
 
 /* msb_sandbox_info.flags and msb_sandbox_entry.flags */
 #define MSB_INFO_ATTACHED 1u  /* ends with its owner */
 #define MSB_INFO_OWNER    2u  /* this handle is the owner's (not in entries) */
+#define MSB_INFO_STORED   4u  /* its configuration is kept (entries only) */
 
 typedef struct msb_sandbox_info {
 	uint32_t size;
@@ -219,13 +237,25 @@ typedef struct msb_sandbox_info {
 typedef struct msb_sandbox_entry {
 	uint32_t size;
 	uint32_t state;
-	int32_t pid;
+	int32_t pid;              /* 0 when it does not run */
 	uint32_t engine;
 	uint32_t flags;
-	uint32_t reserved;
+	uint32_t last_cause;      /* MSB_CAUSE_* of the last run of a stopped one */
 	int64_t created_unix_ms;
 	char name[136];           /* NUL-terminated */
+	char labels[1008];        /* lines of NAME=VALUE */
 } msb_sandbox_entry;
+
+/* msb_list_options.flags */
+#define MSB_LIST_STOPPED 1u  /* stored sandboxes that do not run, too */
+
+typedef struct msb_list_options {
+	uint32_t size;
+	uint32_t flags;
+	const char *state_dir;     /* as in msb_sandbox_options */
+	const char *const *labels; /* those that have all of these; NULL: all */
+} msb_list_options;
+#define MSB_LIST_OPTIONS_INIT { (uint32_t)sizeof(msb_list_options), 0, 0, 0 }
 
 /*
  * Creates a sandbox: one supervisor process (msb) with its engine. The caller's
@@ -248,19 +278,39 @@ MSB_API msb_result msb_probe(const msb_sandbox_options *options, msb_sandbox_inf
 
 /*
  * Opens a living sandbox by name, from any process of the same user. The handle
- * does not own the sandbox: msb_close releases it and nothing more. state_dir
- * as in the options. Blocks up to 10 s. Expect: NOT_FOUND, PERMISSION, GONE, TIMED_OUT.
+ * does not own the sandbox: msb_close releases it and nothing more; kill, stop,
+ * drain, wait and programs work as with the owner's. state_dir as in the options. Blocks up to 10 s. Expect: NOT_FOUND, PERMISSION, GONE, TIMED_OUT.
  */
 MSB_API msb_result msb_sandbox_open(const char *name, const char *state_dir, msb_handle *out, msb_error *err);
 
 /*
- * Lists the living sandboxes of a state directory, by name. entries may be NULL
+ * Starts a stored sandbox that does not run, with its configuration. Of options
+ * only name (required), msb_path, state_dir, start_timeout_ms and the flags ASYNC
+ * and DETACHED may be set. Else as msb_sandbox_create. Expect also: NOT_FOUND.
+ */
+MSB_API msb_result msb_sandbox_start(const msb_sandbox_options *options, msb_handle *out, msb_error *err);
+
+/* Forgets a stored sandbox. Expect: NOT_FOUND, STATE (it runs), PERMISSION, IO. */
+MSB_API msb_result msb_sandbox_remove(const char *name, const char *state_dir, msb_error *err);
+
+/*
+ * Lists sandboxes, sorted by name; options may be NULL. entries may be NULL
  * when capacity is 0; entries[0].size gives the size of each element. *count is
  * set to how many there are; BUFFER when that exceeds capacity (the first ones
  * are filled in). Expect: BUFFER, PERMISSION, IO.
  */
-MSB_API msb_result msb_sandbox_list(const char *state_dir, msb_sandbox_entry *entries, uint32_t capacity,
+MSB_API msb_result msb_sandbox_list(const msb_list_options *options, msb_sandbox_entry *entries, uint32_t capacity,
                                     uint32_t *count, msb_error *err);
+
+/*
+ * Lists everything that the library made under a state directory and that still
+ * exists, after sweeping what dead sandboxes left: lines of "kind: detail" with a
+ * NUL into buffer. *length (may be NULL) is the length without the NUL; *orphans
+ * (may be NULL) how many lines belong to no living or stored sandbox: a leak.
+ * Expect: BUFFER (nothing copied), PERMISSION, IO.
+ */
+MSB_API msb_result msb_audit(const char *state_dir, char *buffer, uint32_t capacity, uint32_t *length,
+                             uint32_t *orphans, msb_error *err);
 
 /* The supervisor's process id, as given at start; 0 while it is not yet known. */
 MSB_API msb_result msb_sandbox_pid(msb_handle sandbox, int32_t *out, msb_error *err);
@@ -369,6 +419,8 @@ MSB_API msb_result msb_process_stdio(msb_handle process, uint32_t which, msb_os_
 #define MSB_CAUSE_MEMORY_LIMIT  8  /* sandbox and its programs: over memory_bytes */
 #define MSB_CAUSE_CRASHED       9  /* sandbox: the supervisor or engine failed */
 #define MSB_CAUSE_START_FAILED 10  /* it never ran; msb_wait returns the error */
+#define MSB_CAUSE_IDLE_TIMEOUT 11  /* sandbox: idle_timeout_ms */
+#define MSB_CAUSE_MAX_DURATION 12  /* sandbox: max_duration_ms */
 
 typedef struct msb_outcome {
 	uint32_t size;

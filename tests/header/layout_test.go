@@ -163,7 +163,9 @@ func TestNumbersAreThoseOfTheGoSide(t *testing.T) {
 		"MSB_CAUSE_STOPPED": int64(handle.CauseStopped), "MSB_CAUSE_DRAINED": int64(handle.CauseDrained),
 		"MSB_CAUSE_KILLED": int64(handle.CauseKilled), "MSB_CAUSE_OWNER_GONE": int64(handle.CauseOwnerGone),
 		"MSB_CAUSE_MEMORY_LIMIT": int64(handle.CauseMemoryLimit), "MSB_CAUSE_CRASHED": int64(handle.CauseCrashed),
-		"MSB_CAUSE_START_FAILED": int64(handle.CauseStartFailed),
+		"MSB_CAUSE_START_FAILED": int64(handle.CauseStartFailed), "MSB_CAUSE_IDLE_TIMEOUT": int64(handle.CauseIdleTimeout),
+		"MSB_CAUSE_MAX_DURATION": int64(handle.CauseMaxDuration), "MSB_STATE_CRASHED": int64(handle.StateCrashed),
+		"MSB_INFO_STORED": int64(core.FlagStored),
 	}
 	got := map[string]int64{}
 	for name, value := range l.Constants {

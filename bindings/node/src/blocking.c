@@ -139,8 +139,10 @@ static napi_value sandbox_open(napi_env env, napi_callback_info info)
 
 static void execute_list(job *j)
 {
+	msb_list_options options = MSB_LIST_OPTIONS_INIT;
 	uint32_t capacity = 16;
 
+	options.state_dir = j->state_dir;
 	do {
 		msb_sandbox_entry *entries = realloc(j->entries, capacity * sizeof *entries);
 
@@ -151,7 +153,7 @@ static void execute_list(job *j)
 		j->entries = entries;
 		entries[0].size = (uint32_t)sizeof *entries;
 		j->count = 0;
-		j->code = msb_sandbox_list(j->state_dir, entries, capacity, &j->count, &j->err);
+		j->code = msb_sandbox_list(&options, entries, capacity, &j->count, &j->err);
 		/* Others may be starting meanwhile: leave room for some. */
 		capacity = j->count + 16;
 	} while (j->code == MSB_E_BUFFER && j->count < 1000000);

@@ -443,6 +443,7 @@ TEST(paths_too_long)
 {
 	static char path[70000];
 	msb_sandbox_options so = MSB_SANDBOX_OPTIONS_INIT;
+	msb_list_options lo = MSB_LIST_OPTIONS_INIT;
 	msb_error err = MSB_ERROR_INIT;
 	msb_handle s;
 	uint32_t count;
@@ -458,7 +459,8 @@ TEST(paths_too_long)
 	so.root_kind = MSB_ROOT_DIR;
 	so.root_path = path;
 	CHECK_RESULT(msb_sandbox_create(&so, &s, &err), MSB_E_INVALID, &err);
-	CHECK_RESULT(msb_sandbox_list(path, NULL, 0, &count, &err), MSB_E_INVALID, &err);
+	lo.state_dir = path;
+	CHECK_RESULT(msb_sandbox_list(&lo, NULL, 0, &count, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(msb_sandbox_open("x", path, &s, &err), MSB_E_INVALID, &err);
 	setenv("MSB_HOME", path, 1); /* the environment is read at each call */
 	CHECK_RESULT(msb_sandbox_list(NULL, NULL, 0, &count, &err), MSB_E_INVALID, &err);

@@ -55,6 +55,10 @@ class SandboxOptions(ctypes.Structure):
         ("overlay_bytes", _u64),
         ("start_timeout_ms", _i64),
         ("stop_grace_ms", _i64),
+        ("replace_grace_ms", _i64),
+        ("idle_timeout_ms", _i64),
+        ("max_duration_ms", _i64),
+        ("labels", ctypes.POINTER(_str)),
     ]
 
 
@@ -80,9 +84,19 @@ class SandboxEntry(ctypes.Structure):
         ("pid", _i32),
         ("engine", _u32),
         ("flags", _u32),
-        ("reserved", _u32),
+        ("last_cause", _u32),
         ("created_unix_ms", _i64),
         ("name", ctypes.c_char * 136),
+        ("labels", ctypes.c_char * 1008),
+    ]
+
+
+class ListOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("state_dir", _str),
+        ("labels", ctypes.POINTER(_str)),
     ]
 
 
@@ -118,6 +132,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "msb_sandbox_options": SandboxOptions,
     "msb_sandbox_info": SandboxInfo,
     "msb_sandbox_entry": SandboxEntry,
+    "msb_list_options": ListOptions,
     "msb_stdio": Stdio,
     "msb_process_options": ProcessOptions,
     "msb_outcome": Outcome,
@@ -132,10 +147,13 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_probe": [_p(SandboxOptions), _p(SandboxInfo)],
     "msb_sandbox_create": [_p(SandboxOptions), _p(_u64)],
     "msb_sandbox_open": [_str, _str, _p(_u64)],
-    "msb_sandbox_list": [_str, _p(SandboxEntry), _u32, _p(_u32)],
+    "msb_sandbox_list": [_p(ListOptions), _p(SandboxEntry), _u32, _p(_u32)],
     "msb_sandbox_pid": [_u64, _p(_i32)],
     "msb_sandbox_name": [_u64, ctypes.c_void_p, _u32, _p(_u32)],
     "msb_sandbox_info_get": [_u64, _p(SandboxInfo)],
+    "msb_sandbox_start": [_p(SandboxOptions), _p(_u64)],
+    "msb_sandbox_remove": [_str, _str],
+    "msb_audit": [_str, ctypes.c_void_p, _u32, _p(_u32), _p(_u32)],
     "msb_sandbox_drain": [_u64, _i64],
     "msb_sandbox_stop": [_u64, _i64],
     "msb_sandbox_disarm": [_u64],
@@ -300,12 +318,14 @@ def probe(arguments: SandboxArguments) -> SandboxInfo:
 
 def sandbox_list(state_dir: Optional[bytes]) -> list[SandboxEntry]:
     capacity = 64
+    options = _sized(ListOptions)
+    options.state_dir = state_dir
     while True:
         entries = (SandboxEntry * capacity)()
         entries[0].size = ctypes.sizeof(SandboxEntry)
         count = _u32()
         try:
-            _call("msb_sandbox_list", state_dir, entries, capacity, ctypes.byref(count))
+            _call("msb_sandbox_list", ctypes.byref(options), entries, capacity, ctypes.byref(count))
         except BufferTooSmallError:
             capacity = max(count.value, capacity) * 2  # more may appear meanwhile
             continue
