@@ -230,10 +230,10 @@ func TestSweepRemovesWhatAGuestMade(t *testing.T) {
 	require.NoError(t, os.WriteFile(in("closed/closed/file"), nil, 0o400))
 	require.NoError(t, os.Chmod(in("closed/closed"), 0))
 	require.NoError(t, os.Chmod(in("closed"), 0))
-	for i := range 3000 {
+	for i := range 1500 {
 		require.NoError(t, os.WriteFile(in(fmt.Sprint("many", i)), nil, 0))
 	}
-	makeDeep(t, int(st.Dir().Fd()), 3000)
+	makeDeep(t, int(st.Dir().Fd()), 1500)
 	require.NoError(t, os.WriteFile(filepath.Join(base, "other"), nil, 0o600))
 
 	require.NoError(t, Sweep(base))
