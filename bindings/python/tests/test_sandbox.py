@@ -135,6 +135,8 @@ class SandboxTest(TwinCase):
         async with await api.create() as box:
             async with await box.spawn(["cat"], stdin=PIPE, stdout=PIPE) as process:
                 box.inner.drain()
+                while (await box.info()).state != State.DRAINING:
+                    pass  # drain is a request
                 with self.assertRaises(StateError):
                     await box.run(["true"])
                 await process.write(b"last words", close=True)
