@@ -3,6 +3,8 @@ package handle_test
 import (
 	"io"
 	"os"
+	"os/exec"
+	"testing"
 )
 
 // readFD reads everything and closes the descriptor.
@@ -11,4 +13,12 @@ func readFD(fd int) string {
 	defer f.Close()
 	data, _ := io.ReadAll(f)
 	return string(data)
+}
+
+// self runs one test of this binary in a process of its own.
+func self(t testing.TB, test string, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.count=1")
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
 )
 
 // relayPoll bounds how long a relay sleeps on the host's descriptor before it
@@ -25,15 +27,16 @@ type relay struct {
 	stopped  chan struct{}
 	once     sync.Once
 
-	mu    sync.Mutex
-	idle  *sync.Cond
-	busy  bool
-	ended bool
+	mu        sync.Mutex
+	progress  *sync.Cond
+	taken     uint64 // bytes read from the guest's pipe
+	delivered uint64 // bytes of those that have reached the host's descriptor
+	ended     bool
 }
 
 func (s *streams) relay(which, fd int, st *unix.Stat_t) error {
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		unix.Close(fd)
 		return os.NewSyscallError("pipe", err)
 	}
@@ -41,11 +44,15 @@ func (s *streams) relay(which, fd int, st *unix.Stat_t) error {
 	if which == 0 {
 		ours, guest = p[1], p[0]
 	}
+	if err := unix.SetNonblock(ours, true); err != nil { // ours only: the guest would see the flag
+		control.CloseAll([]int{fd, ours, guest})
+		return os.NewSyscallError("fcntl", err)
+	}
 	r := &relay{
 		which: which, fd: fd, socket: st.Mode&unix.S_IFMT == unix.S_IFSOCK, dev: st.Dev, ino: st.Ino,
 		pipe: os.NewFile(uintptr(ours), "relay"), stopped: make(chan struct{}),
 	}
-	r.idle = sync.NewCond(&r.mu)
+	r.progress = sync.NewCond(&r.mu)
 	s.guest[which] = os.NewFile(uintptr(guest), "stdio relay")
 	s.relays = append(s.relays, r)
 	go r.run()
@@ -75,7 +82,7 @@ func (r *relay) run() {
 		r.mu.Lock()
 		r.ended = true
 		r.mu.Unlock()
-		r.idle.Broadcast()
+		r.progress.Broadcast()
 	}()
 	buf := make([]byte, 64<<10)
 	for {
@@ -89,7 +96,6 @@ func (r *relay) run() {
 			if n, err = r.readGuest(buf); n > 0 {
 				err = r.writeHost(buf[:n])
 			}
-			r.rest()
 		}
 		if err != nil || n == 0 {
 			return
@@ -97,8 +103,8 @@ func (r *relay) run() {
 	}
 }
 
-// readGuest takes bytes from the pipe and becomes busy in one step, so that flush
-// never finds an empty pipe while they are on their way.
+// readGuest takes bytes from the pipe and counts them in one step, so that flush
+// misses none that are on their way.
 func (r *relay) readGuest(buf []byte) (n int, err error) {
 	raw, err := r.pipe.SyscallConn()
 	if err != nil {
@@ -108,7 +114,7 @@ func (r *relay) readGuest(buf []byte) (n int, err error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		n, err = unix.Read(int(fd), buf)
-		r.busy = n > 0
+		r.taken += uint64(max(n, 0))
 		return err != unix.EAGAIN && err != unix.EINTR
 	})
 	if rerr != nil {
@@ -117,15 +123,16 @@ func (r *relay) readGuest(buf []byte) (n int, err error) {
 	return n, err
 }
 
-func (r *relay) rest() {
+func (r *relay) count(delivered int) {
 	r.mu.Lock()
-	r.busy = false
+	r.delivered += uint64(delivered)
 	r.mu.Unlock()
-	r.idle.Broadcast()
+	r.progress.Broadcast()
 }
 
-// flush waits until everything in the pipe has reached its place, or the
-// sandbox ends: then for a second at most.
+// flush waits until everything that is in the pipe now has reached its place, or
+// the sandbox ends: then for a second at most. What others write meanwhile is not
+// waited for.
 func (r *relay) flush(ending <-chan struct{}) {
 	done := make(chan struct{})
 	defer close(done)
@@ -143,20 +150,24 @@ func (r *relay) flush(ending <-chan struct{}) {
 	}()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.ended && (r.busy || r.pending()) {
-		r.idle.Wait()
+	all := r.taken + r.pending()
+	for !r.ended && r.delivered < all {
+		r.progress.Wait()
 	}
 }
 
-// pending reports whether the pipe holds bytes that the relay has yet to read.
-func (r *relay) pending() bool {
+// pending is how many bytes of the pipe the relay has yet to read.
+func (r *relay) pending() uint64 {
 	raw, err := r.pipe.SyscallConn()
 	if err != nil {
-		return false
+		return 0
 	}
 	n := 0
 	raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-	return err == nil && n > 0
+	if err != nil {
+		return 0
+	}
+	return uint64(max(n, 0))
 }
 
 // wait polls the host's descriptor.
@@ -211,6 +222,7 @@ func (r *relay) writeHost(data []byte) error {
 			return err
 		}
 		data = data[max(n, 0):]
+		r.count(max(n, 0))
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *streams) share(which, fd int) error {
 		unix.Close(fd)
 		return err
 	}
-	if canReopen(&st, flags, which) {
+	if canReopen(fd, &st, flags, which) {
 		if file, err := reopen(fd, which, flags); err == nil {
 			unix.Close(fd)
 			s.guest[which] = file
@@ -92,13 +92,20 @@ func direction(which int) string {
 
 // canReopen says whether a new open file description means the same. A regular
 // file's offset is shared with the host program: writes through a second
-// description would overwrite one another unless they append.
-func canReopen(st *unix.Stat_t, flags, which int) bool {
+// description would overwrite one another unless they append, and the engine
+// reads from the beginning. A terminal's master would become another terminal.
+func canReopen(fd int, st *unix.Stat_t, flags, which int) bool {
 	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFIFO, unix.S_IFCHR:
+	case unix.S_IFIFO:
 		return true
+	case unix.S_IFCHR:
+		return st.Rdev != unix.Mkdev(5, 2) // /dev/ptmx
 	case unix.S_IFREG:
-		return which == 0 || flags&unix.O_APPEND != 0
+		if which != 0 {
+			return flags&unix.O_APPEND != 0
+		}
+		at, err := unix.Seek(fd, 0, unix.SEEK_CUR)
+		return err == nil && at == 0
 	}
 	return false
 }
@@ -114,10 +121,9 @@ func reopen(fd, which, flags int) (*os.File, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	if which == 0 {
-		if pos, err := unix.Seek(fd, 0, unix.SEEK_CUR); err == nil {
-			unix.Seek(again, pos, unix.SEEK_SET)
-		}
+	if err := unix.SetNonblock(again, false); err != nil { // the guest would see the flag
+		unix.Close(again)
+		return nil, os.NewSyscallError("fcntl", err)
 	}
 	return os.NewFile(uintptr(again), path), nil
 }
