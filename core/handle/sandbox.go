@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
@@ -141,6 +142,7 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 func (s *Sandbox) bootChild(ctx context.Context, child *launch.Child, detached bool) error {
 	s.pid.Store(int32(child.Pid))
 	client := control.NewClient(child.Control, s.event)
+	failpoint.Point("launch.started")
 	s.mu.Lock()
 	s.child, s.process, s.client = child, child.Process, client
 	s.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
@@ -196,6 +197,7 @@ func (s *Sandbox) Close() {
 		s.release()
 		return
 	}
+	failpoint.Point("close.begun")
 	fault.Go("close", func() { s.closeAttached(client, child) })
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -51,6 +52,7 @@ func Start(ctx context.Context, path string, cfg control.Config) (*Child, error)
 	}
 	files.close() // ours would keep the startup pipe open
 	child.Pid, child.Process = pid, newProcess(pid, pidfd)
+	failpoint.Point("launch.spawned")
 	line, err := readLine(ctx, startup)
 	if err == nil {
 		err = parseStartup(line, path, pid)

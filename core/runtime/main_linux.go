@@ -14,6 +14,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
@@ -50,6 +51,7 @@ func Main(engines []engine.Engine) int {
 		s.reportFailure(conn, fault.Wrap(err, fault.Launch, fault.StageConfig, "configuration"))
 		return exitFailed
 	}
+	failpoint.Arm(s.cfg.StateDir)
 	return s.run(conn, engines)
 }
 

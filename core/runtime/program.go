@@ -10,6 +10,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 )
@@ -71,6 +72,7 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 		p.client.reply(request, nil, err)
 		return
 	}
+	failpoint.Point("start.received")
 	process, err := p.client.s.machine.Start(context.Background(), engine.Program{
 		Argv: texts(req.Argv), Env: texts(req.Env), Cwd: string(req.Cwd), Stdio: stdio.guest,
 	})
@@ -80,10 +82,12 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 		p.client.reply(request, nil, startError(err, req.Argv[0]))
 		return
 	}
+	failpoint.Point("start.running")
 	p.started(process)
 	p.client.reply(request, nil, nil)
 	status, err := process.Wait()
 	wall := time.Since(p.created)
+	failpoint.Point("exit.seen")
 	stdio.flush(p.client.s.ending)
 	if err == nil {
 		p.client.post(control.Exited, exited(p.id, status, wall))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/store"
@@ -66,10 +67,12 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	owner := s.serve(conn)
 	s.startLimits()
-	owner.post(control.Ready, nil)
 	if s.cfg.Detached {
-		s.detach()
+		s.detach() // first: the owner may exit as soon as it knows
 	}
+	failpoint.Point("boot.recorded")
+	owner.post(control.Ready, nil)
+	failpoint.Point("boot.ready")
 	go s.accept(listener)
 	go s.sweepOthers()
 
@@ -78,10 +81,13 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	case <-s.machine.Done():
 		s.end(machineCause(s.machine.Cause()), 0)
 	}
+	failpoint.Point("end.decided")
 	s.shutdown()
+	failpoint.Point("end.machine")
 	listener.Close()
 	s.stored.ended(s.cause)
 	s.unclaim()
+	failpoint.Point("end.removed")
 	s.farewell()
 	return exitEnded
 }
@@ -118,6 +124,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 		s.unclaim()
 		return err
 	}
+	failpoint.Point("boot.claimed")
 	s.machine, err = s.engine.Boot(ctx, engine.Config{
 		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root,
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: func(string, ...any) {},
@@ -130,6 +137,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 		}
 		return fault.Wrap(err, fault.Boot, fault.StageEngine, "engine "+s.engine.Name())
 	}
+	failpoint.Point("boot.engine")
 	return nil
 }
 
@@ -195,6 +203,7 @@ func (s *supervisor) drain(deadline time.Duration) {
 	s.mu.Unlock()
 	if first {
 		s.record(handle.StateDraining)
+		failpoint.Point("drain.begun")
 		go func() {
 			select {
 			case <-s.empty:

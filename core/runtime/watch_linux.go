@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/store"
@@ -62,7 +63,9 @@ func (s *supervisor) detach() error {
 	s.attached = false
 	state := s.state
 	s.mu.Unlock()
-	return s.record(state)
+	err := s.record(state)
+	failpoint.Point("detach.recorded")
+	return err
 }
 
 func (s *supervisor) watchOwner(owner <-chan struct{}) {

@@ -1,0 +1,43 @@
+//go:build failpoint
+
+// Package failpoint lets the crash tests stop or kill a process at a named step.
+package failpoint
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+var file atomic.Pointer[string]
+
+// Arm says in which directory to look for the file "failpoint": one line
+// "STEP ACTION", with ACTION stop or kill.
+func Arm(dir string) {
+	path := filepath.Join(dir, "failpoint")
+	file.Store(&path)
+}
+
+// Point is a step. The process that reaches the one in the file takes the file
+// away, so that it happens once, and does to itself what the file says.
+func Point(step string) {
+	path := file.Load()
+	if path == nil {
+		return
+	}
+	text, err := os.ReadFile(*path)
+	if err != nil {
+		return
+	}
+	at, action, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if at != step || os.Rename(*path, *path+".reached") != nil {
+		return
+	}
+	signal := syscall.SIGSTOP
+	if action == "kill" {
+		signal = syscall.SIGKILL
+	}
+	syscall.Kill(os.Getpid(), signal)
+}
