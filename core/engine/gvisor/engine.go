@@ -89,7 +89,8 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		ID: cfg.ID, Spec: spec, BundleDir: p.bundle, Attached: true, ExecFile: launcher,
 	})
 	if err == nil {
-		if err = c.Start(conf); err != nil {
+		// Not c.Start, which also keeps records for later commands of runsc.
+		if err = c.Sandbox.StartRoot(conf, spec); err != nil {
 			c.Destroy()
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
@@ -181,6 +182,7 @@ func TestDirOwnersAreMapped(t *testing.T) {
 }
 
 func TestBlockedUserNamespaces(t *testing.T) {
+	needStatic(t)
 	unshare, err := exec.LookPath("unshare")
 	if err != nil {
 		t.Skip("needs unshare of util-linux")
@@ -236,4 +238,11 @@ func TestChooseIDs(t *testing.T) {
 	user, err := chooseIDs(idSource{euid: 1000, egid: 100}, "a")
 	require.NoError(t, err)
 	require.Equal(t, [3]uint64{1000, 100, 1}, [3]uint64{user.uid, user.gid, user.size})
+}
+
+func TestTracePointsAreSkipped(t *testing.T) {
+	require.Empty(t, seccheck.Points)
+	skipTracePoints()
+	seccheck.Initialize()
+	require.Empty(t, seccheck.Points)
 }

@@ -138,6 +138,7 @@ func TestSignalAll(t *testing.T) {
 }
 
 func TestKilledSupervisorLeavesNoProcess(t *testing.T) {
+	needStatic(t)
 	for name, root := range map[string]image.Root{"host": {}, "dir": busyboxRoot(t)} {
 		t.Run(name, func(t *testing.T) {
 			exe, err := os.Executable()
@@ -226,6 +227,7 @@ func TestCanceledStart(t *testing.T) {
 // installs a handler all the same, without which the kernel would reap our
 // children, and free their pids, unseen.
 func TestIgnoredSIGCHLD(t *testing.T) {
+	needStatic(t)
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	python, err := exec.LookPath("python3")

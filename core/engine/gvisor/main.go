@@ -31,6 +31,7 @@ func Main() {
 		return
 	case os.Args[0] == sentryName:
 		deferGC()
+		skipTracePoints()
 		limitTotalMemory(os.Args)
 		filters.Use()
 	case os.Args[0] == goferName:

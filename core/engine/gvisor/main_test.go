@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gvisor.dev/gvisor/runsc/config"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/image"
@@ -29,9 +30,18 @@ const testTimeout = 60 * time.Second
 // defaultEnv is the environment of programs in tests.
 var defaultEnv = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8"}
 
+// needStatic skips a test whose machines cannot boot.
+func needStatic(t testing.TB) {
+	t.Helper()
+	if config.CgoEnabled {
+		t.Skip("needs CGO_ENABLED=0: the sentry re-executes itself where no dynamic loader is")
+	}
+}
+
 // newConfig returns a configuration with a private directory below a short path.
 func newConfig(t testing.TB, root image.Root) engine.Config {
 	t.Helper()
+	needStatic(t)
 	dir, err := os.MkdirTemp("", "msb-test-")
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
