@@ -51,6 +51,10 @@ func Main(engines []engine.Engine) int {
 		s.reportFailure(conn, fault.Wrap(err, fault.Launch, fault.StageConfig, "configuration"))
 		return exitFailed
 	}
+	if err := checkLimits(); err != nil {
+		s.reportFailure(conn, err)
+		return exitFailed
+	}
 	failpoint.Arm(s.cfg.StateDir)
 	return s.run(conn, engines)
 }
@@ -82,6 +86,22 @@ func readConfig(cfg *control.Config) error {
 	}
 	if cfg.Protocol != control.Protocol {
 		return fmt.Errorf("configuration of protocol %d, this msb speaks %d", cfg.Protocol, control.Protocol)
+	}
+	return nil
+}
+
+// leastDescriptors is what a boot and a few programs need: an engine that runs out
+// of them half-way fails with errors that nobody understands.
+const leastDescriptors = 256
+
+func checkLimits() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	if limit.Max < leastDescriptors {
+		return fault.New(fault.Limit, fault.StageConfig,
+			"msb inherits a hard limit of %d open files and needs %d: raise RLIMIT_NOFILE (ulimit -Hn) of the host program", limit.Max, leastDescriptors)
 	}
 	return nil
 }
