@@ -100,23 +100,24 @@ func (f *file) checkSize(st *unix.Stat_t) error {
 	return nil
 }
 
-// check repeats what may have changed since the file was opened.
-func (f *file) check() error {
+// check repeats what may have changed since the file was opened. used is how many
+// slots are worth a look: the rest was never used.
+func (f *file) check() (used uint32, err error) {
 	var st unix.Stat_t
 	if err := f.stat(&st); err != nil {
-		return err
+		return 0, err
 	}
 	if err := f.checkSize(&st); err != nil {
-		return err
+		return 0, err
 	}
 	buf := make([]byte, headerSize)
 	if err := f.read(buf, 0); err != nil {
-		return err
+		return 0, err
 	}
 	if h, checked := decodeHeader(buf); !checked || h != f.header || string(buf[:8]) != magic {
-		return damaged(f.path, "has a damaged header")
+		return 0, damaged(f.path, "has a damaged header")
 	}
-	return nil
+	return uint32(min(le.Uint64(buf[offUsed:]), uint64(f.capacity))), nil
 }
 
 // current reports whether the file still is the one at its path.

@@ -26,6 +26,7 @@ const (
 	slotSize   = 640
 
 	offGeneration = 0x30 // in the header: the last one given out
+	offUsed       = 0x40 // in the header: no slot from this number on was ever used
 	headerEnd     = 0x28 // what the header's check covers
 
 	offState    = 0x000 // in the slot

@@ -121,12 +121,13 @@ func (f *file) judge(e *Entry) {
 // each calls do for each slot that is not free, with owners judged. Slots that
 // cannot be read have ok false.
 func (f *file) each(do func(e Entry, ok bool) error) error {
-	if err := f.check(); err != nil {
+	used, err := f.check()
+	if err != nil {
 		return err
 	}
-	buf := make([]byte, min(chunkSlots, f.capacity)*slotSize)
-	for from := uint32(0); from < f.capacity; from += chunkSlots {
-		n := min(chunkSlots, f.capacity-from)
+	buf := make([]byte, min(chunkSlots, used)*slotSize)
+	for from := uint32(0); from < used; from += chunkSlots {
+		n := min(chunkSlots, used-from)
 		if err := f.read(buf[:n*slotSize], slotOffset(from)); err != nil {
 			return err
 		}

@@ -6,9 +6,13 @@ import "github.com/libmicrosandbox/microsandbox/core/fault"
 // one whose reservation is oldest, so that last words are kept as long as they can.
 func (f *file) candidate() (uint32, error) {
 	var stale, reserved, active, unreadable []Entry
-	buf := make([]byte, min(chunkSlots, f.capacity)*slotSize)
-	for from := uint32(0); from < f.capacity; from += chunkSlots {
-		n := min(chunkSlots, f.capacity-from)
+	used, err := f.check()
+	if err != nil {
+		return 0, err
+	}
+	buf := make([]byte, min(chunkSlots, used)*slotSize)
+	for from := uint32(0); from < used; from += chunkSlots {
+		n := min(chunkSlots, used-from)
 		if err := f.read(buf[:n*slotSize], slotOffset(from)); err != nil {
 			return 0, err
 		}
@@ -27,6 +31,9 @@ func (f *file) candidate() (uint32, error) {
 				active = append(active, e)
 			}
 		}
+	}
+	if used < f.capacity {
+		return used, f.writeWord(uint64(used)+1, offUsed)
 	}
 	if len(stale) > 0 {
 		oldest := stale[0]

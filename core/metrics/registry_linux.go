@@ -145,7 +145,7 @@ func (f *file) change(do func(f *file) error) error {
 	} else if !same {
 		return errReplaced
 	}
-	if err := f.check(); err != nil {
+	if _, err := f.check(); err != nil {
 		return err
 	}
 	return do(f)
