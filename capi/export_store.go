@@ -47,6 +47,9 @@ func onlyStartOptions(o core.Options) error {
 //export msbgo_sandbox_remove
 func msbgo_sandbox_remove(name *C.char, p *C.msbc_place, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
+	if err := startPoller(); err != nil {
+		return fail(e, err)
+	}
 	if err := core.Remove(C.GoString(name), place(p)); err != nil {
 		return fail(e, err)
 	}

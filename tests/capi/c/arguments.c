@@ -28,6 +28,8 @@ TEST(null_out)
 	CHECK_INT(err.stage, MSB_STAGE_ARGUMENT);
 	CHECK_RESULT(msb_probe(&so, NULL, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(msb_sandbox_open("x", NULL, NULL, &err), MSB_E_INVALID, &err);
+	CHECK_RESULT(msb_sandbox_start(&so, NULL, &err), MSB_E_INVALID, &err);
+	CHECK_RESULT(msb_audit(NULL, NULL, 1, &count, NULL, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(msb_sandbox_list(NULL, NULL, 0, NULL, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(msb_sandbox_list(NULL, NULL, 1, &count, &err), MSB_E_INVALID, &err);
 	CHECK_INT(count, 0);
@@ -44,12 +46,17 @@ TEST(null_out)
 
 TEST(null_options)
 {
+	msb_sandbox_options unnamed = MSB_SANDBOX_OPTIONS_INIT;
 	msb_handle s = starting_sandbox(), out = 9;
 	msb_error err = MSB_ERROR_INIT;
 
 	CHECK_RESULT(msb_sandbox_create(NULL, &out, &err), MSB_E_INVALID, &err);
 	CHECK_INT(out, 0);
 	out = 9;
+	CHECK_RESULT(msb_sandbox_start(NULL, &out, &err), MSB_E_INVALID, &err);
+	CHECK_INT(out, 0);
+	CHECK_RESULT(msb_sandbox_start(&unnamed, &out, &err), MSB_E_INVALID, &err);
+	CHECK_RESULT(msb_sandbox_remove(NULL, NULL, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(msb_sandbox_open(NULL, NULL, &out, &err), MSB_E_INVALID, &err);
 	CHECK_INT(out, 0);
 	out = 9;
@@ -72,6 +79,8 @@ TEST(null_error_and_optional)
 	CHECK_INT(msb_sandbox_create(&so, &out, NULL), MSB_E_INVALID);
 	CHECK_INT(msb_sandbox_open("absent", NULL, &out, NULL), MSB_E_NOT_FOUND);
 	CHECK_INT(msb_sandbox_list(NULL, NULL, 0, &count, NULL), MSB_OK);
+	CHECK_INT(msb_sandbox_remove("absent", NULL, NULL), MSB_E_NOT_FOUND);
+	CHECK_INT(msb_audit(NULL, NULL, 0, NULL, NULL, NULL), MSB_E_BUFFER);
 	CHECK_INT(msb_sandbox_pid(s, &pid, NULL), MSB_OK);
 	CHECK_INT(msb_sandbox_name(s, name, sizeof name, NULL, NULL), MSB_OK);
 	CHECK_INT(msb_sandbox_name(s, NULL, 0, NULL, NULL), MSB_E_BUFFER);
@@ -136,7 +145,7 @@ TEST(input_sizes)
 		msb_process_options o;
 		unsigned char bytes[70000];
 	} p;
-	static const uint32_t bad[] = {0, 1, 7, 9, 12, 20, 65, 65537, 65544, 0xffffffffu};
+	static const uint32_t bad[] = {0, 1, 7, 9, 12, 20, 65, 68, 65537, 65544, 0xffffffffu};
 	static const char *const argv[] = {"true", NULL};
 	msb_handle sandbox = starting_sandbox(), out;
 	msb_error err = MSB_ERROR_INIT;
@@ -236,15 +245,19 @@ TEST(unknown_flags)
 	msb_sandbox_options so = MSB_SANDBOX_OPTIONS_INIT;
 	msb_process_options po = MSB_PROCESS_OPTIONS_INIT;
 	static const char *const argv[] = {"true", NULL};
+	msb_list_options lo = MSB_LIST_OPTIONS_INIT;
 	msb_handle s = starting_sandbox(), out;
 	msb_error err = MSB_ERROR_INIT;
 	msb_os_fd fd;
-	uint32_t bit;
+	uint32_t bit, count;
 
 	po.argv = argv;
-	for (bit = 4; bit != 0; bit <<= 1) {
-		so.flags = po.flags = bit;
+	so.name = "x";
+	for (bit = 16; bit != 0; bit <<= 1) {
+		so.flags = po.flags = lo.flags = bit;
 		CHECK_RESULT(msb_sandbox_create(&so, &out, &err), MSB_E_TOO_NEW, &err);
+		CHECK_RESULT(msb_sandbox_start(&so, &out, &err), MSB_E_TOO_NEW, &err);
+		CHECK_RESULT(msb_sandbox_list(&lo, NULL, 0, &count, &err), MSB_E_TOO_NEW, &err);
 		CHECK_RESULT(msb_process_start(s, &po, &out, &err), MSB_E_TOO_NEW, &err);
 		CHECK_RESULT(msb_fd(s, bit, &fd, &err), MSB_E_TOO_NEW, &err);
 		CHECK_INT(fd, -1);
@@ -255,6 +268,7 @@ TEST(unknown_flags)
 
 TEST(unknown_values)
 {
+	static const char *const no_value[] = {"x", NULL}, *const not_utf8[] = {"x=\xff", NULL};
 	msb_sandbox_options so = MSB_SANDBOX_OPTIONS_INIT, zero = MSB_SANDBOX_OPTIONS_INIT;
 	msb_handle out;
 	msb_error err = MSB_ERROR_INIT;
@@ -281,6 +295,10 @@ TEST(unknown_values)
 	REFUSED(start_timeout_ms, INT64_MAX);
 	REFUSED(start_timeout_ms, INT64_MIN);
 	REFUSED(stop_grace_ms, INT64_MAX);
+	REFUSED(idle_timeout_ms, -1);
+	REFUSED(max_duration_ms, -1);
+	REFUSED(labels, no_value);
+	REFUSED(labels, not_utf8);
 #undef REFUSED
 }
 
@@ -300,12 +318,15 @@ TEST(stdio_values)
 	};
 	static const char *const argv[] = {"true", NULL};
 	msb_process_options zero = MSB_PROCESS_OPTIONS_INIT, po;
-	msb_handle s = starting_sandbox(), out;
+	msb_handle s, out;
 	msb_error err = MSB_ERROR_INIT;
-	int before = count_fds(), which;
+	int before, which;
 	msb_os_fd fd;
 	size_t i;
 
+	close_and_wait(starting_sandbox());
+	before = count_fds();
+	s = starting_sandbox();
 	zero.argv = argv;
 	zero.flags = MSB_START_ASYNC;
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -317,7 +338,6 @@ TEST(stdio_values)
 			CHECK_INT(out, 0);
 		}
 	}
-	CHECK_INT(count_fds(), before);
 	po = zero;
 	po.stdio[1].kind = MSB_STDIO_PIPE;
 	CHECK_OK(msb_process_start(s, &po, &out, &err), &err);
@@ -329,6 +349,7 @@ TEST(stdio_values)
 	CHECK_RESULT(msb_process_stdio(out, 1, &fd, &err), MSB_E_STATE, &err);
 	CHECK_INT(msb_close(out), MSB_OK);
 	close_and_wait(s);
+	CHECK_INT(count_fds(), before); /* what was refused left no descriptor */
 }
 
 static msb_result start(msb_handle s, const char *const *argv, const char *const *env, const char *cwd, msb_error *err)
@@ -410,7 +431,9 @@ TEST(names)
 	for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		so.name = bad[i];
 		CHECK_RESULT(msb_sandbox_create(&so, &s, &err), MSB_E_INVALID, &err);
+		CHECK_RESULT(msb_sandbox_start(&so, &s, &err), MSB_E_INVALID, &err);
 		CHECK_RESULT(msb_sandbox_open(bad[i], NULL, &s, &err), MSB_E_INVALID, &err);
+		CHECK_RESULT(msb_sandbox_remove(bad[i], NULL, &err), MSB_E_INVALID, &err);
 	}
 	memset(name, 'n', sizeof name);
 	name[129] = '\0';

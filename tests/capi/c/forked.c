@@ -32,6 +32,9 @@ static void refuse_all(msb_handle s, msb_handle p)
 	CHECK_RESULT(msb_probe(NULL, &info, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_open("x", NULL, &out, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_list(NULL, NULL, 0, &count, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_sandbox_start(&so, &out, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_sandbox_remove("x", NULL, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_audit(NULL, name, sizeof name, &count, NULL, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_pid(s, &pid, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_name(s, name, sizeof name, NULL, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_info_get(s, &info, &err), MSB_E_FORKED, &err);
