@@ -134,6 +134,12 @@ func TestSignalAll(t *testing.T) {
 			require.Equal(t, sig, r.result().status.Signal())
 		}
 		require.Equal(t, "hi", output(t, m, "echo", "hi"), "the machine lives on")
+		// Orphans go to pid 1, which is awake and reaps them.
+		output(t, m, "sh", "-c", "(sh -c 'exit 0' &) &")
+		require.Eventually(t, func() bool {
+			states := output(t, m, "sh", "-c", "grep -h ^State /proc/[0-9]*/status")
+			return !strings.Contains(states, "stopped") && !strings.Contains(states, "zombie")
+		}, 10*time.Second, time.Millisecond)
 	}
 }
 

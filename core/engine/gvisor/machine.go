@@ -171,7 +171,8 @@ func (m *machine) SignalAll(sig syscall.Signal) error {
 		// One that is gone already is no error.
 		m.signal(boot.SignalArgs{CID: m.id, PID: int32(p.PID), Signo: int32(unix.SIGKILL), Mode: boot.DeliverToProcess})
 	}
-	return nil
+	// pid 1 was stopped with the others.
+	return m.signal(boot.SignalArgs{CID: m.id, PID: 1, Signo: int32(unix.SIGCONT), Mode: boot.DeliverToProcess})
 }
 
 func (m *machine) signal(args boot.SignalArgs) error {
