@@ -1,6 +1,7 @@
 package mounts
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -192,6 +193,29 @@ func TestFromFDChecksTheDescriptor(t *testing.T) {
 	}
 }
 
-func TestHasMountsWithOddNames(t *testing.T) {
-	require.Equal(t, "a b\tc\nd\\e", unescape.Replace(`a\040b\011c\012d\134e`))
+// TestOpenOnAReadOnlyFileSystem mounts one, at a path that mountinfo escapes.
+func TestOpenOnAReadOnlyFileSystem(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "a b\n\\c")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "size=4096")
+	if errors.Is(err, unix.EPERM) {
+		t.Skip("needs the right to mount")
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+
+	_, err = Open(Spec{Source: dir, Target: "/t"})
+	refused(t, err, fault.Permission, "read-only file system; mount it read-only")
+	s, err := Open(Spec{Source: dir, Target: "/t", ReadOnly: true})
+	require.NoError(t, err)
+	defer s.Close()
+	require.False(t, s.Recursive)
+	above, err := Open(Spec{Source: parent, Target: "/t"})
+	require.NoError(t, err)
+	defer above.Close()
+	require.True(t, above.Recursive)
+	beside, err := Open(Spec{Source: dir[:len(dir)-1], Target: "/t"})
+	refused(t, err, fault.NotFound, "no such file")
+	require.Nil(t, beside)
 }
