@@ -200,18 +200,20 @@ TEST(event_descriptor)
 /* Readers that are gone cost nothing: no SIGPIPE, and no descriptor for long. */
 TEST(event_descriptor_dropped)
 {
-	msb_handle s = starting_sandbox();
+	msb_handle s;
 	msb_error err = MSB_ERROR_INIT;
 	msb_os_fd fd, done;
 	int i, before;
 
 	signal(SIGPIPE, SIG_DFL);
+	close_and_wait(starting_sandbox());
 	before = count_fds();
+	s = starting_sandbox();
 	for (i = 0; i < 5000; i++) {
 		CHECK_OK(msb_fd(s, MSB_EVENT_DONE, &fd, &err), &err);
 		close(fd);
 	}
-	CHECK(count_fds() <= before + 20);
+	CHECK(count_fds() <= before + 60); /* the sandbox's own, and a few not yet swept */
 	CHECK_OK(msb_fd(s, MSB_EVENT_DONE, &done, &err), &err);
 	for (i = 0; i < 5; i++) {
 		CHECK_OK(msb_fd(s, MSB_EVENT_DONE, &fd, &err), &err);
