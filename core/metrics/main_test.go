@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,12 +50,20 @@ func help() error {
 	if err != nil {
 		return err
 	}
+	if o.Do == "full" {
+		return fillFileSystem(o.Dir, self)
+	}
+	if o.Do == "small files" {
+		return smallFiles(o.Dir, self)
+	}
 	reg, err := Open(o.Dir, 0)
 	if err != nil {
 		return err
 	}
 	answer := any("done")
 	switch o.Do {
+	case "churn":
+		go churn(reg, self, 0, func() bool { return false })
 	case "reserve":
 		answer, err = reg.Reserve(o.Name, "id-"+o.Name, Limits{}, self)
 	case "activate":
@@ -88,9 +97,15 @@ type helper struct {
 
 func startHelper(t *testing.T, o order) *helper {
 	t.Helper()
+	return startHelperIn(t, o, nil)
+}
+
+func startHelperIn(t *testing.T, o order, attr *syscall.SysProcAttr) *helper {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helperEnv+"=1")
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = attr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
