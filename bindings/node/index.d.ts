@@ -34,6 +34,20 @@ export interface SandboxOptions {
   startTimeout?: number;
   /** Between TERM and KILL when it is closed. Default 2000; 0 is none. */
   stopGrace?: number;
+  /** Once started, it lives on without this process, and `close` leaves it running. */
+  detached?: boolean;
+  /** Keeps the configuration (not the files) under the name, for `Sandbox.start`, until `removeSandbox`. */
+  stored?: boolean;
+  /** Ends and forgets a sandbox that has the name. */
+  replace?: boolean;
+  /** Between TERM and KILL for the programs of the replaced one. Default 10000; 0 is none. */
+  replaceGrace?: number;
+  /** It ends when no program has run for that long and nobody asked for anything. Default none. */
+  idleTimeout?: number;
+  /** It ends after that long. Default none. */
+  maxDuration?: number;
+  /** To find it by in lists; 1000 bytes in all, without control characters. */
+  labels?: Record<string, string>;
   /** Default $MSB_HOME, else a directory of the user under /run/user or /tmp. */
   stateDir?: Bytes;
   /** The msb executable; default the one beside the library. */
@@ -44,6 +58,9 @@ export interface CreateOptions extends SandboxOptions {
   /** Cancels the creation. It rejects with the signal's reason once nothing is left. */
   signal?: AbortSignal;
 }
+
+/** What the configuration of a stored sandbox leaves open. */
+export type StartOptions = Pick<CreateOptions, "detached" | "startTimeout" | "stateDir" | "msbPath" | "signal">;
 
 export interface ProgramOptions {
   /** Added to PATH, HOME and LANG. An array holds NAME=VALUE. */
@@ -88,7 +105,9 @@ export type Cause =
   | "owner-gone"
   | "memory-limit"
   | "crashed"
-  | "start-failed";
+  | "start-failed"
+  | "idle-timeout"
+  | "max-duration";
 
 export interface Outcome {
   cause: Cause;
@@ -107,7 +126,8 @@ export interface RunResult extends Outcome {
   truncated: boolean;
 }
 
-export type State = "unknown" | "starting" | "running" | "draining" | "stopped";
+/** "crashed" is a stored sandbox whose supervisor died without a word. */
+export type State = "unknown" | "starting" | "running" | "draining" | "stopped" | "crashed";
 
 export interface SandboxInfo {
   state: State;
@@ -129,22 +149,48 @@ export interface SandboxInfo {
 
 export interface SandboxEntry {
   name: string;
-  pid: number;
+  /** The supervisor's; null when it does not run. */
+  pid: number | null;
   state: State;
+  /** "unknown" when it does not run. */
   engine: Engine | "unknown";
+  /** It ends with its owner. */
   attached: boolean;
+  /** Its configuration is kept. */
+  stored: boolean;
+  /** How the last run ended; null while it runs. */
+  lastCause: Cause | null;
+  labels: Record<string, string>;
   createdAt: Date;
 }
 
+export interface ListOptions {
+  /** Stored sandboxes that do not run, too. */
+  stopped?: boolean;
+  /** Only those that have all of these. */
+  labels?: Record<string, string>;
+  stateDir?: Bytes;
+}
+
+export interface Audit {
+  /** How many lines belong to no living or stored sandbox: a leak. */
+  orphans: number;
+  /** "kind: detail" each. */
+  lines: string[];
+}
+
 /**
- * One sandbox. The sandbox of `create` is owned: it ends with this process, with
- * its worker thread or with `close`, unless disarmed. An open sandbox does not
- * keep the process running; a pending call and a running program do.
+ * One sandbox. That of `create` and `start` is owned: it ends with this process, with
+ * its worker thread or with `close`, unless it is detached or disarmed. An open sandbox
+ * does not keep the process running; a pending call and a running program do.
  */
 export class Sandbox {
   private constructor();
 
   static create(options?: CreateOptions): Promise<Sandbox>;
+
+  /** Starts a stored sandbox that does not run, with its configuration. */
+  static start(name: string, options?: StartOptions): Promise<Sandbox>;
 
   /** A living sandbox of the same user, by name; closing it leaves it running. */
   static open(name: string, options?: { stateDir?: Bytes }): Promise<Sandbox>;
@@ -177,7 +223,10 @@ export class Sandbox {
   /** From then on neither close nor the end of this process ends it. Uses a pool thread, as info. */
   disarm(): Promise<void>;
 
-  /** Ends an owned sandbox (TERM, stopGrace, KILL); resolves when nothing of it is left. */
+  /**
+   * Ends an owned sandbox (TERM, stopGrace, KILL); resolves when nothing of it is left.
+   * One that is detached, disarmed or from `open` lives on, and a pending wait rejects.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 
@@ -210,13 +259,21 @@ export class Process {
   unref(): this;
 }
 
-/** The living sandboxes of a state directory, by name. Uses a thread of libuv's pool. */
-export function listSandboxes(options?: { stateDir?: Bytes }): Promise<SandboxEntry[]>;
+// These use a thread of libuv's pool.
+
+/** The sandboxes of a state directory, by name: the living ones unless told otherwise. */
+export function listSandboxes(options?: ListOptions): Promise<SandboxEntry[]>;
+
+/** Forgets a stored sandbox; code "MSB_E_STATE" while it runs. */
+export function removeSandbox(name: string, options?: { stateDir?: Bytes }): Promise<void>;
+
+/** Sweeps what dead sandboxes left, and lists all that the library made there and that still exists. */
+export function audit(options?: { stateDir?: Bytes }): Promise<Audit>;
 
 /**
  * Boots a sandbox with these options and runs a program in it. Resolves to what
- * would be enforced by what; else the error names the cause and the remedy.
- * Uses a thread of libuv's pool.
+ * would be enforced by what; else the error names the cause and the remedy. The
+ * sandbox of the trial is never detached or stored, and replaces nothing.
  */
 export function probe(options?: SandboxOptions): Promise<SandboxInfo>;
 
@@ -260,7 +317,7 @@ export class ClosedError extends MicrosandboxError {}
 export class PermissionError extends MicrosandboxError {}
 /** No such sandbox, file or directory. */
 export class NotFoundError extends MicrosandboxError {}
-/** A living sandbox has this name. */
+/** A living or stored sandbox has this name. */
 export class ExistsError extends MicrosandboxError {}
 /** This engine, kernel or build cannot do it. */
 export class UnsupportedError extends MicrosandboxError {}

@@ -3,5 +3,6 @@ export {
   ClosedError, EndedError, ExecError, ExistsError, InvalidError, MicrosandboxError, NotFoundError,
   PermissionError, StartError, TimedOutError, UnsupportedError,
 } from "./lib/errors.js";
+export { audit, listSandboxes, removeSandbox } from "./lib/listing.js";
 export { Process } from "./lib/process.js";
-export { Sandbox, listSandboxes, probe, setLogFd, version } from "./lib/sandbox.js";
+export { Sandbox, probe, setLogFd, version } from "./lib/sandbox.js";

@@ -24,7 +24,7 @@ export class ClosedError extends MicrosandboxError {}
 export class TimedOutError extends MicrosandboxError {}
 /** No such sandbox, file or directory. */
 export class NotFoundError extends MicrosandboxError {}
-/** A living sandbox has this name. */
+/** A living or stored sandbox has this name. */
 export class ExistsError extends MicrosandboxError {}
 /** The operating system refused. */
 export class PermissionError extends MicrosandboxError {}

@@ -34,11 +34,11 @@ export const STAGES = [
 /** MSB_CAUSE_*, by number. */
 export const CAUSES = [
   "unknown", "exited", "signaled", "sandbox-ended", "stopped", "drained", "killed", "owner-gone",
-  "memory-limit", "crashed", "start-failed",
+  "memory-limit", "crashed", "start-failed", "idle-timeout", "max-duration",
 ];
 
 /** MSB_STATE_*, by number. */
-export const STATES = ["unknown", "starting", "running", "draining", "stopped"];
+export const STATES = ["unknown", "starting", "running", "draining", "stopped", "crashed"];
 
 /** MSB_ENGINE_*, by number. */
 export const ENGINES = ["auto", "gvisor"];
@@ -48,7 +48,10 @@ export const ROOTS = ["host", "dir", "erofs"];
 
 export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3 };
 export const EVENT = { ready: 1, done: 2 };
-export const INFO = { attached: 1, owner: 2 };
+export const INFO = { attached: 1, owner: 2, stored: 4 };
+/** Without async, which is always set. */
+export const CREATE = { detached: 2, stored: 4, replace: 8 };
+export const LIST = { stopped: 1 };
 
 const SIGNALS = new Map(Object.entries(os.constants.signals).reverse().map(([name, n]) => [n, name]));
 

@@ -70,6 +70,7 @@ export const native = {
   version: call("version"),
   setLogFd: call("setLogFd"),
   sandboxCreate: call("sandboxCreate"),
+  sandboxStart: call("sandboxStart"),
   sandboxPid: call("sandboxPid"),
   sandboxName: call("sandboxName"),
   sandboxDrain: call("sandboxDrain"),
@@ -82,8 +83,10 @@ export const native = {
   close: call("close"),
   // On libuv's pool of four threads, which fs and dns share: seldom, and never to wait.
   sandboxOpen: callAsync("sandboxOpen"),
+  sandboxRemove: callAsync("sandboxRemove"),
   sandboxList: callAsync("sandboxList"),
   sandboxInfo: callAsync("sandboxInfo"),
   sandboxDisarm: callAsync("sandboxDisarm"),
   probe: callAsync("probe"),
+  audit: callAsync("audit"),
 };

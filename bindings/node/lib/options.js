@@ -1,6 +1,6 @@
 // Options as callers write them, to what the addon takes.
 import { invalid } from "./errors.js";
-import { ENGINES, ROOTS, STDIO } from "./names.js";
+import { CREATE, ENGINES, LIST, ROOTS, STDIO } from "./names.js";
 
 /** The longest that setTimeout can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -32,29 +32,84 @@ function rootOf(root) {
   return { rootKind, rootPath: root[kind] };
 }
 
+/** The bits of the flags that are set. */
+function flagsOf(bits, given) {
+  let flags = 0;
+  for (const [name, bit] of Object.entries(bits)) {
+    const value = given[name] ?? false;
+    if (typeof value !== "boolean") throw invalid(`${name} must be true or false`);
+    if (value) flags |= bit;
+  }
+  return flags;
+}
+
+/** Default when absent. In C 0 is the default, and none is negative. */
+function graceMs(name, value) {
+  if (value < 0) throw invalid(`${name} must not be negative`);
+  return value === 0 ? -1 : value;
+}
+
+/** One string or Uint8Array per property: what `write` makes of its name and value. */
+function assignments(what, object, write) {
+  if (object === null || typeof object !== "object" || Array.isArray(object)) throw invalid(`${what} must be an object`);
+  return Object.entries(object).map(([name, value]) => {
+    if (name === "" || name.includes("=")) throw invalid(`${what}: "${name}" cannot be a name`);
+    return write(name, value);
+  });
+}
+
+function labelsOf(labels) {
+  if (labels === undefined) return undefined;
+  return assignments("labels", labels, (name, value) => {
+    if (typeof value !== "string") throw invalid(`labels: ${name} must be a string`);
+    return `${name}=${value}`;
+  });
+}
+
 export function sandboxOptions({
-  name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, stateDir, msbPath, signal, ...rest
+  name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, detached, stored, replace, replaceGrace,
+  idleTimeout, maxDuration, labels, stateDir, msbPath, signal, ...rest
 }) {
   refuseUnknown(rest);
-  if (stopGrace < 0) throw invalid("stopGrace must not be negative");
   return {
+    flags: flagsOf(CREATE, { detached, stored, replace }),
     name,
     stateDir,
     msbPath,
+    labels: labelsOf(labels),
     engine: enginesNumber(engine),
     ...rootOf(root),
     memoryBytes: positive("memory", memory),
     overlayBytes: positive("overlay", overlay),
     startTimeoutMs: positive("startTimeout", startTimeout),
-    stopGraceMs: stopGrace === 0 ? -1 : stopGrace, // the C default is 0, none is negative
+    stopGraceMs: graceMs("stopGrace", stopGrace),
+    replaceGraceMs: graceMs("replaceGrace", replaceGrace),
+    idleTimeoutMs: positive("idleTimeout", idleTimeout),
+    maxDurationMs: positive("maxDuration", maxDuration),
   };
+}
+
+/** What a stored configuration leaves open. */
+export function startOptions(name, { detached, startTimeout, stateDir, msbPath, signal, ...rest }) {
+  refuseUnknown(rest);
+  if (name === undefined) throw invalid("name is required");
+  return {
+    flags: flagsOf(CREATE, { detached }),
+    name,
+    stateDir,
+    msbPath,
+    startTimeoutMs: positive("startTimeout", startTimeout),
+  };
+}
+
+export function listOptions({ stopped, labels, stateDir, ...rest }) {
+  refuseUnknown(rest);
+  return { flags: flagsOf(LIST, { stopped }), labels: labelsOf(labels), stateDir };
 }
 
 function environment(env) {
   if (env === undefined || Array.isArray(env)) return env;
-  if (env === null || typeof env !== "object") throw invalid("env must be an object or an array");
-  return Object.entries(env).map(([name, value]) => {
-    if (name === "" || name.includes("=")) throw invalid(`env: "${name}" cannot be a name`);
+  return assignments("env", env, (name, value) => {
     if (typeof value === "string") return `${name}=${value}`;
     if (value instanceof Uint8Array) return Buffer.concat([Buffer.from(`${name}=`), value]);
     throw invalid(`env: ${name} must be a string or a Uint8Array`);

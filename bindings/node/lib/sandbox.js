@@ -2,7 +2,7 @@
 import { invalid } from "./errors.js";
 import { ENGINES, EVENT, INFO, STATES } from "./names.js";
 import { native, versionText } from "./native.js";
-import { sandboxOptions } from "./options.js";
+import { sandboxOptions, startOptions } from "./options.js";
 import { Process } from "./process.js";
 import { Program, endOf, request } from "./program.js";
 import { run } from "./run.js";
@@ -37,8 +37,23 @@ async function started(handle, signal) {
   }
 }
 
+/** Ends what was begun; true when it had come up already. A detached one would outlive its handle. */
+async function undo(handle) {
+  try {
+    request(() => native.sandboxStop(handle, 0));
+    await new Watch(handle, EVENT.done).fired;
+    native.tryWait(handle);
+    return true;
+  } catch {
+    return false; // it never ran; what went wrong first is what the caller gets
+  } finally {
+    native.close(handle);
+  }
+}
+
 export class Sandbox {
   #handle;
+  /** Closing ends it. */
   #owned;
   #done = null;
   #disarming = null;
@@ -58,10 +73,23 @@ export class Sandbox {
     const handle = native.sandboxCreate(sandboxOptions(options));
     try {
       await started(handle, signal);
-      return new Sandbox(handle, true);
+      return new Sandbox(handle, !options.detached);
     } catch (error) {
-      // What failed must also be gone; a second failure here would only hide the first.
-      await closeAndWait(handle).catch(() => {});
+      const { name, stateDir, stored } = options;
+      if ((await undo(handle)) && stored) await native.sandboxRemove({ name, stateDir }).catch(() => {});
+      throw error;
+    }
+  }
+
+  static async start(name, options = {}) {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const handle = native.sandboxStart(startOptions(name, options));
+    try {
+      await started(handle, signal);
+      return new Sandbox(handle, !options.detached);
+    } catch (error) {
+      await undo(handle);
       throw error;
     }
   }
@@ -138,22 +166,23 @@ export class Sandbox {
 
   async #close() {
     await this.#disarming?.catch(() => {});
-    if (this.#owned) {
-      this.#referenced = true;
-      try {
-        const end = this.#untilDone();
-        this.#done.watch.ref();
-        // Stopped before it is closed, so that those who wait get the outcome.
-        this.stop();
-        await end;
-      } catch {
-        // Closing asks for the same, and harder.
-        return closeAndWait(this.#handle);
-      }
-    } else {
+    if (!this.#owned) {
       this.#done?.watch.cancel();
+      native.close(this.#handle);
+      return;
     }
-    native.close(this.#handle);
+    if (this.#done !== null) await this.#endForWaiters().catch(() => {});
+    await closeAndWait(this.#handle);
+  }
+
+  /** Stops it before it is closed, so that those who wait get the outcome. */
+  async #endForWaiters() {
+    this.#referenced = true;
+    this.#done.watch.ref();
+    const info = await native.sandboxInfo(this.#handle).catch(() => null);
+    if (info !== null && (info.flags & INFO.attached) === 0) return; // "msb detach" was called: it lives on
+    this.stop();
+    await this.#untilDone();
   }
 
   ref() {
@@ -173,22 +202,10 @@ export class Sandbox {
   }
 }
 
-/** The living sandboxes of a state directory, by name. */
-export async function listSandboxes({ stateDir } = {}) {
-  const entries = await native.sandboxList({ stateDir });
-  return entries.map((entry) => ({
-    name: entry.name,
-    pid: entry.pid,
-    state: STATES[entry.state] ?? "unknown",
-    engine: ENGINES[entry.engine] ?? "unknown",
-    attached: (entry.flags & INFO.attached) !== 0,
-    createdAt: new Date(entry.createdUnixMs),
-  }));
-}
-
 /** Boots a sandbox with these options and runs a program in it: would it work here? */
 export async function probe(options = {}) {
-  return infoOf(await native.probe(sandboxOptions(options)));
+  // A trial must neither live on, nor be kept, nor end another sandbox.
+  return infoOf(await native.probe({ ...sandboxOptions(options), flags: 0 }));
 }
 
 /** One line per action on a sandbox goes to fd; null turns it off. */

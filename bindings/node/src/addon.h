@@ -61,12 +61,44 @@ napi_value outcome_object(napi_env env, const msb_outcome *outcome);
 napi_value info_object(napi_env env, const msb_sandbox_info *info);
 napi_value entries_array(napi_env env, const msb_sandbox_entry *entries, uint32_t count);
 
+/* ---- job.c: calls that may take long, on a thread of libuv's pool ------ */
+
+/* Arguments and results of every kind of call; each uses its own. */
+typedef struct job job;
+
+struct job {
+	void (*execute)(job *j);                     /* on a pool thread */
+	napi_value (*result)(napi_env env, job *j);  /* on the JavaScript thread */
+	msb_result code;
+	msb_error err;
+	scratch memory;
+	napi_deferred deferred;
+	napi_async_work work;
+
+	msb_handle handle; /* in, or out of open until the caller has it */
+	const char *name, *state_dir;
+	msb_sandbox_options options;
+	msb_list_options list;
+	msb_sandbox_info info;
+	msb_sandbox_entry *entries;
+	uint32_t count;
+	char *text;
+	uint32_t length, orphans;
+};
+
+job *job_new(napi_env env); /* NULL with an exception pending */
+void job_free(job *j);      /* of one that was not started */
+
+/* Gives the promise, or NULL with an exception pending; j is freed in both cases. */
+napi_value job_start(napi_env env, job *j, void (*execute)(job *j), napi_value (*result)(napi_env env, job *j));
+
 /* ---- the functions, one table per file, ended by a NULL name ---------- */
 
 extern const napi_property_descriptor sandbox_functions[];
 extern const napi_property_descriptor process_functions[];
 extern const napi_property_descriptor handle_functions[];
 extern const napi_property_descriptor blocking_functions[];
+extern const napi_property_descriptor listing_functions[];
 
 #define FUNCTION(name, callback) { name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL }
 #define FUNCTIONS_END { NULL, NULL, NULL, NULL, NULL, NULL, napi_default, NULL }

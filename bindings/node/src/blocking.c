@@ -6,101 +6,7 @@
  */
 #include "addon.h"
 
-#include <stdlib.h>
-
-typedef struct job job;
-
-struct job {
-	void (*execute)(job *j);                     /* on a pool thread */
-	napi_value (*result)(napi_env env, job *j);  /* on the JavaScript thread */
-	msb_result code;
-	msb_error err;
-	scratch memory;
-	napi_deferred deferred;
-	napi_async_work work;
-
-	msb_handle handle; /* in, or out of open until the caller has it */
-	const char *name, *state_dir;
-	msb_sandbox_options options;
-	msb_sandbox_info info;
-	msb_sandbox_entry *entries;
-	uint32_t count;
-};
-
-static job *job_new(napi_env env)
-{
-	static const msb_error no_error = MSB_ERROR_INIT;
-	static const msb_sandbox_options defaults = MSB_SANDBOX_OPTIONS_INIT;
-	static const msb_sandbox_info no_info = MSB_SANDBOX_INFO_INIT;
-	job *j = calloc(1, sizeof *j);
-
-	if (!j) {
-		throw_no_memory(env);
-		return NULL;
-	}
-	j->err = no_error;
-	j->options = defaults;
-	j->info = no_info;
-	return j;
-}
-
-static void job_free(job *j)
-{
-	scratch_free(&j->memory);
-	free(j->entries);
-	free(j);
-}
-
-static void on_execute(napi_env env, void *data)
-{
-	job *j = data;
-
-	(void)env;
-	j->execute(j);
-}
-
-/*
- * Runs while the environment is torn down too: then no value can be made, and
- * result() still has to give back what it holds.
- */
-static void on_complete(napi_env env, napi_status status, void *data)
-{
-	job *j = data;
-	napi_value value;
-
-	(void)status; /* jobs are never cancelled */
-	if (j->code == MSB_OK) {
-		value = j->result(env, j);
-		if (value)
-			napi_resolve_deferred(env, j->deferred, value);
-	} else {
-		value = error_object(env, &j->err);
-		if (value)
-			napi_reject_deferred(env, j->deferred, value);
-	}
-	napi_delete_async_work(env, j->work);
-	job_free(j);
-}
-
-static napi_value job_start(napi_env env, job *j)
-{
-	napi_value promise, name;
-
-	if (napi_create_string_utf8(env, "microsandbox", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-	    napi_create_promise(env, &j->deferred, &promise) != napi_ok ||
-	    napi_create_async_work(env, NULL, name, on_execute, on_complete, j, &j->work) != napi_ok) {
-		job_free(j);
-		return NULL;
-	}
-	if (napi_queue_async_work(env, j->work) != napi_ok) {
-		napi_delete_async_work(env, j->work);
-		job_free(j);
-		return NULL;
-	}
-	return promise;
-}
-
-/* ---- open(name, stateDir) --------------------------------------------- */
+/* ---- open({name, stateDir}), remove({name, stateDir}) ----------------- */
 
 static void execute_open(job *j)
 {
@@ -118,7 +24,22 @@ static napi_value result_open(napi_env env, job *j)
 	return handles_add(env, j->handle) ? value : NULL;
 }
 
-static napi_value sandbox_open(napi_env env, napi_callback_info info)
+static void execute_remove(job *j)
+{
+	j->code = msb_sandbox_remove(j->name, j->state_dir, &j->err);
+}
+
+static napi_value result_undefined(napi_env env, job *j)
+{
+	napi_value value;
+
+	(void)j;
+	return napi_get_undefined(env, &value) == napi_ok ? value : NULL;
+}
+
+/* A call on the sandbox that has a name. */
+static napi_value start_named(napi_env env, napi_callback_info info, void (*execute)(job *j),
+                              napi_value (*result)(napi_env env, job *j))
 {
 	napi_value args[1];
 	job *j;
@@ -130,54 +51,17 @@ static napi_value sandbox_open(napi_env env, napi_callback_info info)
 		job_free(j);
 		return NULL;
 	}
-	j->execute = execute_open;
-	j->result = result_open;
-	return job_start(env, j);
+	return job_start(env, j, execute, result);
 }
 
-/* ---- list(stateDir) --------------------------------------------------- */
-
-static void execute_list(job *j)
+static napi_value sandbox_open(napi_env env, napi_callback_info info)
 {
-	msb_list_options options = MSB_LIST_OPTIONS_INIT;
-	uint32_t capacity = 16;
-
-	options.state_dir = j->state_dir;
-	do {
-		msb_sandbox_entry *entries = realloc(j->entries, capacity * sizeof *entries);
-
-		if (!entries) {
-			j->code = j->err.code = MSB_E_LIMIT;
-			return;
-		}
-		j->entries = entries;
-		entries[0].size = (uint32_t)sizeof *entries;
-		j->count = 0;
-		j->code = msb_sandbox_list(&options, entries, capacity, &j->count, &j->err);
-		/* Others may be starting meanwhile: leave room for some. */
-		capacity = j->count + 16;
-	} while (j->code == MSB_E_BUFFER && j->count < 1000000);
+	return start_named(env, info, execute_open, result_open);
 }
 
-static napi_value result_list(napi_env env, job *j)
+static napi_value sandbox_remove(napi_env env, napi_callback_info info)
 {
-	return entries_array(env, j->entries, j->count);
-}
-
-static napi_value sandbox_list(napi_env env, napi_callback_info info)
-{
-	napi_value args[1];
-	job *j;
-
-	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
-		return NULL;
-	if (!get_bytes_property(env, &j->memory, args[0], "stateDir", &j->state_dir)) {
-		job_free(j);
-		return NULL;
-	}
-	j->execute = execute_list;
-	j->result = result_list;
-	return job_start(env, j);
+	return start_named(env, info, execute_remove, result_undefined);
 }
 
 /* ---- info(handle), disarm(handle), probe(options) --------------------- */
@@ -202,44 +86,29 @@ static napi_value result_info(napi_env env, job *j)
 	return info_object(env, &j->info);
 }
 
-static napi_value result_undefined(napi_env env, job *j)
+static napi_value start_on_handle(napi_env env, napi_callback_info info, void (*execute)(job *j),
+                                  napi_value (*result)(napi_env env, job *j))
 {
-	napi_value value;
+	napi_value args[1];
+	job *j;
 
-	(void)j;
-	return napi_get_undefined(env, &value) == napi_ok ? value : NULL;
+	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
+		return NULL;
+	if (!get_handle(env, args[0], &j->handle)) {
+		job_free(j);
+		return NULL;
+	}
+	return job_start(env, j, execute, result);
 }
 
 static napi_value sandbox_info(napi_env env, napi_callback_info info)
 {
-	napi_value args[1];
-	job *j;
-
-	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
-		return NULL;
-	if (!get_handle(env, args[0], &j->handle)) {
-		job_free(j);
-		return NULL;
-	}
-	j->execute = execute_info;
-	j->result = result_info;
-	return job_start(env, j);
+	return start_on_handle(env, info, execute_info, result_info);
 }
 
 static napi_value sandbox_disarm(napi_env env, napi_callback_info info)
 {
-	napi_value args[1];
-	job *j;
-
-	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
-		return NULL;
-	if (!get_handle(env, args[0], &j->handle)) {
-		job_free(j);
-		return NULL;
-	}
-	j->execute = execute_disarm;
-	j->result = result_undefined;
-	return job_start(env, j);
+	return start_on_handle(env, info, execute_disarm, result_undefined);
 }
 
 static napi_value probe(napi_env env, napi_callback_info info)
@@ -253,14 +122,12 @@ static napi_value probe(napi_env env, napi_callback_info info)
 		job_free(j);
 		return NULL;
 	}
-	j->execute = execute_probe;
-	j->result = result_info;
-	return job_start(env, j);
+	return job_start(env, j, execute_probe, result_info);
 }
 
 const napi_property_descriptor blocking_functions[] = {
 	FUNCTION("sandboxOpen", sandbox_open),
-	FUNCTION("sandboxList", sandbox_list),
+	FUNCTION("sandboxRemove", sandbox_remove),
 	FUNCTION("sandboxInfo", sandbox_info),
 	FUNCTION("sandboxDisarm", sandbox_disarm),
 	FUNCTION("probe", probe),

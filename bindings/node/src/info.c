@@ -75,6 +75,8 @@ napi_value entries_array(napi_env env, const msb_sandbox_entry *entries, uint32_
 		set_number(env, object, "state", entries[i].state);
 		set_number(env, object, "engine", entries[i].engine);
 		set_number(env, object, "flags", entries[i].flags);
+		set_number(env, object, "lastCause", entries[i].last_cause);
+		set_string(env, object, "labels", entries[i].labels);
 		set_number(env, object, "createdUnixMs", (double)entries[i].created_unix_ms);
 		napi_set_element(env, array, i, object);
 	}

@@ -6,23 +6,29 @@
 
 int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sandbox_options *out)
 {
-	int64_t engine = 0, root_kind = 0, memory_bytes = 0, overlay_bytes = 0;
+	int64_t flags = 0, engine = 0, root_kind = 0, memory_bytes = 0, overlay_bytes = 0;
 
 	if (!get_bytes_property(env, memory, object, "name", &out->name) ||
 	    !get_bytes_property(env, memory, object, "msbPath", &out->msb_path) ||
 	    !get_bytes_property(env, memory, object, "stateDir", &out->state_dir) ||
 	    !get_bytes_property(env, memory, object, "rootPath", &out->root_path) ||
+	    !get_bytes_list_property(env, memory, object, "labels", &out->labels) ||
+	    !get_int64_property(env, object, "flags", &flags) ||
 	    !get_int64_property(env, object, "engine", &engine) ||
 	    !get_int64_property(env, object, "rootKind", &root_kind) ||
 	    !get_int64_property(env, object, "memoryBytes", &memory_bytes) ||
 	    !get_int64_property(env, object, "overlayBytes", &overlay_bytes) ||
 	    !get_int64_property(env, object, "startTimeoutMs", &out->start_timeout_ms) ||
-	    !get_int64_property(env, object, "stopGraceMs", &out->stop_grace_ms))
+	    !get_int64_property(env, object, "stopGraceMs", &out->stop_grace_ms) ||
+	    !get_int64_property(env, object, "replaceGraceMs", &out->replace_grace_ms) ||
+	    !get_int64_property(env, object, "idleTimeoutMs", &out->idle_timeout_ms) ||
+	    !get_int64_property(env, object, "maxDurationMs", &out->max_duration_ms))
 		return 0;
 	if (memory_bytes < 0 || overlay_bytes < 0) {
 		throw_invalid(env, memory_bytes < 0 ? "memory" : "overlay", "must not be negative");
 		return 0;
 	}
+	out->flags = (uint32_t)flags;
 	out->engine = (uint32_t)engine;
 	out->root_kind = (uint32_t)root_kind;
 	out->memory_bytes = (uint64_t)memory_bytes;
@@ -30,8 +36,10 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	return 1;
 }
 
-/* sandboxCreate(options): a handle in state starting. */
-static napi_value sandbox_create(napi_env env, napi_callback_info info)
+typedef msb_result begin(const msb_sandbox_options *options, msb_handle *out, msb_error *err);
+
+/* Gives a handle in state starting. */
+static napi_value begin_sandbox(napi_env env, napi_callback_info info, begin *with)
 {
 	msb_sandbox_options options = MSB_SANDBOX_OPTIONS_INIT;
 	msb_error err = MSB_ERROR_INIT;
@@ -42,8 +50,8 @@ static napi_value sandbox_create(napi_env env, napi_callback_info info)
 	if (!get_args(env, info, args, 1))
 		return NULL;
 	if (get_sandbox_options(env, &memory, args[0], &options)) {
-		options.flags = MSB_CREATE_ASYNC;
-		if (msb_sandbox_create(&options, &handle, &err) != MSB_OK)
+		options.flags |= MSB_CREATE_ASYNC;
+		if (with(&options, &handle, &err) != MSB_OK)
 			throw_error(env, &err);
 		else if (!handles_add(env, handle))
 			throw_no_memory(env);
@@ -52,6 +60,18 @@ static napi_value sandbox_create(napi_env env, napi_callback_info info)
 	}
 	scratch_free(&memory);
 	return result;
+}
+
+/* sandboxCreate(options) */
+static napi_value sandbox_create(napi_env env, napi_callback_info info)
+{
+	return begin_sandbox(env, info, msb_sandbox_create);
+}
+
+/* sandboxStart(options): a stored one */
+static napi_value sandbox_start(napi_env env, napi_callback_info info)
+{
+	return begin_sandbox(env, info, msb_sandbox_start);
 }
 
 /* sandboxPid(handle) */
@@ -118,6 +138,7 @@ static napi_value sandbox_stop(napi_env env, napi_callback_info info)
 
 const napi_property_descriptor sandbox_functions[] = {
 	FUNCTION("sandboxCreate", sandbox_create),
+	FUNCTION("sandboxStart", sandbox_start),
 	FUNCTION("sandboxPid", sandbox_pid),
 	FUNCTION("sandboxName", sandbox_name),
 	FUNCTION("sandboxDrain", sandbox_drain),

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { CAUSES, ENGINES, EVENT, INFO, RESULTS, ROOTS, STAGES, STATES, STDIO, signalName } from "../lib/names.js";
+import { CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, RESULTS, ROOTS, STAGES, STATES, STDIO, signalName } from "../lib/names.js";
 
 const header = readFileSync(new URL("../../../include/microsandbox.h", import.meta.url), "utf8");
 
@@ -32,7 +32,12 @@ for (const [prefix, names, first] of [
   });
 }
 
-for (const [prefix, table] of [["MSB_EVENT_", EVENT], ["MSB_INFO_", INFO]]) {
+for (const [prefix, table] of [
+  ["MSB_EVENT_", EVENT],
+  ["MSB_INFO_", INFO],
+  ["MSB_CREATE_", { async: 1, ...CREATE }], // the addon itself sets async
+  ["MSB_LIST_", LIST],
+]) {
   test(prefix, () => {
     const ours = Object.entries(table).map(([name, value]) => [inHeaderStyle(prefix, name), value]);
     assert.deepEqual(new Map(ours), defined(prefix));

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { Sandbox, listSandboxes } from "microsandbox";
+import { NotFoundError, Sandbox, audit, listSandboxes, removeSandbox } from "microsandbox";
 
 /** Removed at exit. Every sandbox of the test process lives here. */
 export const stateDir = mkdtempSync(join(tmpdir(), "msb-node-"));
@@ -23,6 +23,29 @@ export async function withSandbox(body, options) {
   } finally {
     await sandbox.close();
     assert.equal(alive(sandbox.pid), false, "the supervisor is gone once close has resolved");
+  }
+}
+
+/** For a sandbox that outlives its test process should all else fail. */
+export const detached = { detached: true, maxDuration: 120_000 };
+
+const orNull = (error) => {
+  if (error instanceof NotFoundError) return null;
+  throw error;
+};
+
+/** Calls body, and ends and forgets the sandboxes of these names whatever comes of it. */
+export async function withNames(names, body) {
+  try {
+    return await body(...names);
+  } finally {
+    for (const name of names) {
+      const sandbox = await Sandbox.open(name).catch(orNull);
+      sandbox?.kill();
+      await sandbox?.wait();
+      await sandbox?.close();
+      await removeSandbox(name).catch(orNull);
+    }
   }
 }
 
@@ -48,7 +71,8 @@ export async function until(condition, what) {
 export const untilDead = (pid) => until(() => !alive(pid), `process ${pid} has ended`);
 
 export async function assertNothingLeft() {
-  assert.deepEqual(await listSandboxes(), []);
+  assert.deepEqual(await listSandboxes({ stopped: true }), []);
+  assert.deepEqual(await audit(), { orphans: 0, lines: [] });
 }
 
 export const fdCount = () => readdirSync("/proc/self/fd").length;

@@ -15,7 +15,8 @@ function bind() {
   const sandboxOptions = koffi.struct("msb_sandbox_options", {
     size: "uint32_t", flags: "uint32_t", name: "const char *", msb_path: "const char *", state_dir: "const char *",
     engine: "uint32_t", root_kind: "uint32_t", root_path: "const char *", memory_bytes: "uint64_t",
-    overlay_bytes: "uint64_t", start_timeout_ms: "int64_t", stop_grace_ms: "int64_t",
+    overlay_bytes: "uint64_t", start_timeout_ms: "int64_t", stop_grace_ms: "int64_t", replace_grace_ms: "int64_t",
+    idle_timeout_ms: "int64_t", max_duration_ms: "int64_t", labels: "const char **",
   });
   const processOptions = koffi.struct("msb_process_options", {
     size: "uint32_t", flags: "uint32_t", argv: "const char **", env: "const char **", cwd: "const char *",

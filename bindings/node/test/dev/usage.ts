@@ -1,7 +1,7 @@
 // Accepted by `tsc --noEmit --strict` as it stands: each @ts-expect-error must be an error.
 import {
-  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, listSandboxes, probe, setLogFd, version,
-  type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
+  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, probe, removeSandbox, setLogFd,
+  version, type Audit, type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
 } from "microsandbox";
 
 export async function everything(signal: AbortSignal): Promise<void> {
@@ -31,6 +31,23 @@ export async function everything(signal: AbortSignal): Promise<void> {
   await other.close();
 }
 
+export async function stored(): Promise<string[]> {
+  const labels = { project: "types" };
+  const made = await Sandbox.create({
+    name: "kept", detached: true, stored: true, replace: true, replaceGrace: 0, idleTimeout: 1000, maxDuration: 2000, labels,
+  });
+  await made.close();
+  await using again: Sandbox = await Sandbox.start("kept", { detached: false, startTimeout: 5000 });
+  again.stop();
+  for (const { name, pid, state, lastCause, labels: found } of await listSandboxes({ stopped: true, labels })) {
+    if (pid !== null) process.kill(pid, 0);
+    if (state === "crashed" || lastCause === "idle-timeout") console.log(name, found["project"]?.length);
+  }
+  await removeSandbox("kept", { stateDir: Buffer.from("/tmp/state") });
+  const { orphans, lines }: Audit = await audit();
+  return orphans === 0 ? [] : lines;
+}
+
 export function explain(error: unknown): string {
   if (error instanceof ExecError) return `${error.errnoName} at ${error.stage}`;
   if (error instanceof TimedOutError) return error.partial?.stdout.toString() ?? "";
@@ -44,6 +61,12 @@ new Sandbox();
 export const notAList = (sandbox: Sandbox) => sandbox.run("ls");
 // @ts-expect-error: a misspelt limit
 export const misspelt = () => Sandbox.create({ memroy: 1 });
+// @ts-expect-error: the configuration decides
+export const notOfStart = () => Sandbox.start("kept", { memory: 2 ** 28 });
+// @ts-expect-error: null when it does not run
+export const noPid = ({ pid }: SandboxEntry) => process.kill(pid);
+// @ts-expect-error: labels are text
+export const notText = () => listSandboxes({ labels: { a: 1 } });
 // @ts-expect-error: spawn's option
 export const notOfRun = (sandbox: Sandbox) => sandbox.run(["ls"], { stdout: "ignore" });
 // @ts-expect-error: no such signal
