@@ -160,7 +160,7 @@ func TestRegistryOfAnEarlierBoot(t *testing.T) {
 	header := make([]byte, headerSize)
 	require.NoError(t, f.read(header, 0))
 	le.PutUint64(header[0x18:], bootHash()+1)
-	le.PutUint64(header[headerEnd:], checksum(wordsOf(header[:headerEnd])...))
+	le.PutUint64(header[headerEnd:], checksum(header[:headerEnd]))
 	require.NoError(t, f.write(header, 0))
 
 	old, err := OpenExisting(dir)

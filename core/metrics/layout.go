@@ -69,22 +69,18 @@ var le = binary.LittleEndian
 
 // checksum is FNV-1a over 64-bit words: it tells a copy of one record from a
 // mixture of two, and both from garbage.
-func checksum(words ...uint64) uint64 { return checksumOn(14695981039346656037, words) }
+func checksum(b []byte) uint64 { return checksumOn(checksumBasis, b) }
 
-func checksumOn(h uint64, words []uint64) uint64 {
-	for _, w := range words {
-		h = (h ^ w) * 1099511628211
+const checksumBasis = 14695981039346656037
+
+func checksumOn(h uint64, b []byte) uint64 {
+	for ; len(b) >= 8; b = b[8:] {
+		h = mix(h, le.Uint64(b))
 	}
 	return h
 }
 
-func wordsOf(b []byte) []uint64 {
-	words := make([]uint64, len(b)/8)
-	for i := range words {
-		words[i] = le.Uint64(b[i*8:])
-	}
-	return words
-}
+func mix(h, word uint64) uint64 { return (h ^ word) * 1099511628211 }
 
 func registrySize(capacity uint32) int64 { return headerSize + int64(capacity)*slotSize }
 
@@ -106,7 +102,7 @@ func newHeader(capacity uint32) []byte {
 	le.PutUint32(b[0x14:], capacity)
 	le.PutUint64(b[0x18:], bootHash())
 	le.PutUint64(b[0x20:], rand.Uint64())
-	le.PutUint64(b[headerEnd:], checksum(wordsOf(b[:headerEnd])...))
+	le.PutUint64(b[headerEnd:], checksum(b[:headerEnd]))
 	le.PutUint64(b[offGeneration:], 0)
 	le.PutUint64(b[0x38:], uint64(time.Now().UnixMilli()))
 	return b
@@ -117,7 +113,7 @@ func decodeHeader(b []byte) (h header, checked bool) {
 		version: le.Uint32(b[0x08:]), headerSize: le.Uint32(b[0x0c:]), slotSize: le.Uint32(b[0x10:]),
 		capacity: le.Uint32(b[0x14:]), boot: le.Uint64(b[0x18:]), instance: le.Uint64(b[0x20:]),
 	}
-	return h, le.Uint64(b[headerEnd:]) == checksum(wordsOf(b[:headerEnd])...)
+	return h, le.Uint64(b[headerEnd:]) == checksum(b[:headerEnd])
 }
 
 // identity is what Reserve and Activate say about a slot's sandbox.
@@ -147,7 +143,7 @@ func (d identity) encode(slot []byte, generation uint64) {
 }
 
 func identityCheck(slot []byte, generation uint64) uint64 {
-	return checksumOn(checksum(generation), wordsOf(slot[offIdentity+8:offSamples]))
+	return checksumOn(mix(checksumBasis, generation), slot[offIdentity+8:offSamples])
 }
 
 func decodeIdentity(slot []byte, generation uint64) (d identity, ok bool) {

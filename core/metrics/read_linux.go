@@ -33,7 +33,7 @@ type Entry struct {
 	Sample     Sample // the last one
 }
 
-// Token is the entry's reservation, for Free.
+// token is the reservation that an entry shows.
 func (e Entry) token(instance uint64) Token {
 	return Token{Slot: e.Slot, Generation: e.Generation, Instance: instance}
 }

@@ -64,7 +64,10 @@ func (s Sample) encode(generation uint64) (w [sampleWords]uint64) {
 			w[v.word] = v.value
 		}
 	}
-	w[0] = checksum(w[1:]...)
+	w[0] = checksumBasis
+	for _, v := range w[1:] {
+		w[0] = mix(w[0], v)
+	}
 	return w
 }
 
@@ -72,8 +75,12 @@ func (s Sample) encode(generation uint64) (w [sampleWords]uint64) {
 // that sample, whole.
 func decodeSample(slot []byte, generation, n uint64) (Sample, bool) {
 	at := offSamples + int(n&1)*sampleSize
-	w := wordsOf(slot[at : at+sampleSize])
-	if w[0] != checksum(w[1:]...) || w[1] != generation || w[2] != n {
+	block := slot[at : at+sampleSize]
+	var w [sampleWords]uint64
+	for i := range w {
+		w[i] = le.Uint64(block[8*i:])
+	}
+	if w[0] != checksum(block[8:]) || w[1] != generation || w[2] != n {
 		return Sample{}, false
 	}
 	return Sample{
