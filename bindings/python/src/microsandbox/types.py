@@ -81,6 +81,7 @@ class State(enum.IntEnum):
     RUNNING = 2
     DRAINING = 3
     STOPPED = 4
+    CRASHED = 5  #: stored, and its supervisor died without a word
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ class Cause(enum.IntEnum):
     MEMORY_LIMIT = 8  #: sandbox and its programs: over memory_bytes
     CRASHED = 9  #: sandbox: the supervisor or engine failed
     START_FAILED = 10  #: it never ran
+    IDLE_TIMEOUT = 11  #: sandbox: no program ran for its idle timeout
+    MAX_DURATION = 12  #: sandbox: over its longest duration
 
 
 @dataclass(frozen=True)
