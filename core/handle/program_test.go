@@ -35,10 +35,13 @@ func TestEveryExitCode(t *testing.T) {
 func TestSignals(t *testing.T) {
 	sb := harness.New(t)
 	for _, sig := range []int{1, 2, 3, 9, 10, 15, 34, 64} {
-		p := harness.Shell(t, sb, "echo up; exec cat").Running()
+		p := harness.Start(t, sb, core.ProcessOptions{Argv: []string{"cat"}, Stdio: [3]core.Stdio{harness.Pipe, harness.Pipe, harness.Null}}).Running()
+		_, err := p.Stdin.WriteString("up\n")
+		require.NoError(t, err)
 		p.Line("up\n")
 		require.NoError(t, p.Signal(sig))
-		out := p.End()
+		harness.Wait(t, p.Done(), fmt.Sprintf("the program to die of signal %d", sig))
+		out := p.Outcome()
 		assert.Equal(t, handle.CauseSignaled, out.Cause, sig)
 		assert.Equal(t, int32(sig), out.Signal)
 		assert.Equal(t, int32(-1), out.ExitCode)

@@ -11,12 +11,16 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 const (
 	// terminateGrace is how long a supervisor whose start failed or was given
 	// up may take to clean up before it is killed.
 	terminateGrace = 5 * time.Second
+	// killGrace is the same for a start that was killed: an engine that boots
+	// is taken down in milliseconds, and completely, by its supervisor only.
+	killGrace = time.Second
 	// stopMargin is added to a stop's grace before an attached supervisor that
 	// did not end is killed.
 	stopMargin = 3 * time.Second
@@ -126,7 +130,9 @@ func (s *Sandbox) Pid() int32 { return s.pid.Load() }
 // run is the life of an owned sandbox.
 func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	child, err := launch.Start(ctx, path, cfg)
-	if err == nil {
+	if err != nil {
+		sweep(s.stateDir) // it may have begun before it was killed
+	} else {
 		err = s.bootChild(ctx, child, cfg.Detached)
 	}
 	if err != nil {
@@ -208,17 +214,26 @@ func (s *Sandbox) nowRunning(attached bool) bool {
 }
 
 // terminate ends a supervisor that never became ready: it sees its watchdog
-// close, cleans up, and is killed when it does not.
+// close, cleans up, and is killed when it does not. Its record names no children
+// yet, so whom it had is asked before.
 func (s *Sandbox) terminate(child *launch.Child) {
+	s.mu.Lock()
+	grace := terminateGrace
+	if s.killed {
+		grace = killGrace
+	}
+	s.mu.Unlock()
 	child.Watchdog.Close()
 	child.Process.Signal(sigTerm)
-	timer := time.NewTimer(terminateGrace)
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-child.Process.Done():
 	case <-timer.C:
+		children := store.Children(child.Pid)
 		child.Process.Kill()
 		<-child.Process.Done()
+		store.WaitGone(children)
 	}
 }
 

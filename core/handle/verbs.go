@@ -36,7 +36,8 @@ func (s *Sandbox) connection(verb string) (*control.Client, error) {
 	return s.client, nil
 }
 
-// Kill ends the supervisor, and with it everything below, at once.
+// Kill ends the supervisor, and with it everything below, at once; one that is
+// still starting within killGrace.
 func (s *Sandbox) Kill() error {
 	s.mu.Lock()
 	if s.phase == StateStopped {
@@ -48,9 +49,7 @@ func (s *Sandbox) Kill() error {
 	s.mu.Unlock()
 	logf(s.name, s.pid.Load(), "kill")
 	if starting {
-		s.cancelStart(errKilled)
-	}
-	if process == nil {
+		s.cancelStart(errKilled) // which ends the process
 		return nil
 	}
 	if err := process.Kill(); errors.Is(err, os.ErrProcessDone) {
@@ -270,11 +269,15 @@ func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid 
 		<-process.Done()
 		s.drainEvents()
 		s.mu.Lock()
-		released := s.phase == StateStopped
+		released, clean := s.phase == StateStopped, s.last != nil
 		s.mu.Unlock()
-		if !released {
-			s.conclude(process.Status())
+		if released {
+			return
 		}
+		if !clean { // its owner may be dead, too, or stopped
+			sweep(s.stateDir)
+		}
+		s.conclude(process.Status())
 	})
 	if _, err := s.Info(ctx); err != nil {
 		s.Close()

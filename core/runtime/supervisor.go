@@ -159,10 +159,13 @@ func (s *supervisor) record(state uint32) error {
 	defer s.mu.Unlock()
 	s.state = state
 	attached := s.attached
+	if s.claim == nil {
+		return nil // given up already: there is nobody to read it
+	}
 	return s.claim.Update(func(r *store.Record) {
 		r.State = state
 		if r.Children == nil {
-			r.Children = children()
+			r.Children = store.Children(os.Getpid())
 		}
 		if !attached {
 			r.Owner = store.Process{}
@@ -171,9 +174,12 @@ func (s *supervisor) record(state uint32) error {
 }
 
 func (s *supervisor) unclaim() {
-	if s.claim != nil {
-		s.claim.Remove()
-		s.claim = nil
+	s.mu.Lock()
+	claim := s.claim
+	s.claim = nil
+	s.mu.Unlock()
+	if claim != nil {
+		claim.Remove()
 	}
 	s.root.Close()
 }

@@ -3,17 +3,15 @@ package runtime
 import (
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
-	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 const sigTerm = syscall.SIGTERM
@@ -57,9 +55,16 @@ func (s *supervisor) isAttached() bool {
 	return s.attached
 }
 
-// detach lets the sandbox live on without its owner.
+// detach lets the sandbox live on without its owner. One whose end has been
+// decided does not: to acknowledge would be a lie.
 func (s *supervisor) detach() error {
 	s.mu.Lock()
+	select {
+	case <-s.ending:
+		s.mu.Unlock()
+		return fault.New(fault.Done, fault.StageControl, "detach: sandbox %q is ending already", s.cfg.Name)
+	default:
+	}
 	s.attached = false
 	state := s.state
 	s.mu.Unlock()
@@ -104,24 +109,4 @@ func (s *supervisor) watchPipe(owner <-chan struct{}) {
 	case <-timer.C:
 		s.end(handle.CauseStopped, -1)
 	}
-}
-
-// children are our direct children, the engine's processes: should we be killed
-// they die with us, and whoever sweeps waits for that.
-func children() []store.Process {
-	out := []store.Process{}
-	tasks, _ := os.ReadDir("/proc/self/task")
-	for _, t := range tasks {
-		data, _ := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
-		for _, field := range strings.Fields(string(data)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				continue
-			}
-			if start, err := store.StartTime(pid); err == nil {
-				out = append(out, store.Process{Pid: pid, Start: start})
-			}
-		}
-	}
-	return out
 }

@@ -112,7 +112,7 @@ func (r *Root) sweepEntry(entry string) bool {
 		return r.absent(entry)
 	}
 	if rec, err := r.read(entry); err == nil {
-		waitGone(rec.Children)
+		WaitGone(rec.Children)
 	}
 	return r.discard(entry) == nil
 }

@@ -10,10 +10,10 @@ import (
 // supervisor: the kernel kills them with it, and 18 ms were measured.
 const deathLimit = 5 * time.Second
 
-// waitGone waits until processes that the kernel is killing are gone, so that
+// WaitGone waits until processes that the kernel is killing are gone, so that
 // what they use can be taken away. One that is still there after the limit is
 // killed here.
-func waitGone(processes []Process) {
+func WaitGone(processes []Process) {
 	deadline := time.Now().Add(deathLimit)
 	for _, p := range processes {
 		fd, err := unix.PidfdOpen(p.Pid, 0)

@@ -48,8 +48,8 @@ func Alive(processes []store.Process) []string {
 	var alive []string
 	for _, p := range processes {
 		if p.Alive() {
-			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Pid))
-			alive = append(alive, fmt.Sprintf("%d %.80q", p.Pid, name))
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
+			alive = append(alive, fmt.Sprintf("%.60q", stat))
 		}
 	}
 	return alive
@@ -78,7 +78,15 @@ func Entries(t testing.TB, state string) []string {
 	return entries
 }
 
-// Snapshot is what a process holds: descriptors, goroutines and children.
+// Swept requires that the state directory is empty after a moment: somebody else
+// may be at it.
+func Swept(t testing.TB, state string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(Entries(t, state)) == 0 }, Limit, 2*time.Millisecond, "%v", Entries(t, state))
+}
+
+// Snapshot is what a process holds: descriptors, goroutines, children, and mounts
+// below a state directory.
 type Snapshot struct {
 	FDs      []string
 	Routines int
@@ -95,7 +103,7 @@ func Take() Snapshot {
 		s.Children = append(s.Children, strings.Fields(string(data))...)
 	}
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	s.Mounts = strings.Count(string(mounts), "\n")
+	s.Mounts = strings.Count(string(mounts), "/sandboxes/")
 	return s
 }
 
