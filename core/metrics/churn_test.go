@@ -133,3 +133,25 @@ func generation(t *testing.T, f *file) uint64 {
 	require.NoError(t, f.read(buf[:], offGeneration))
 	return le.Uint64(buf[:])
 }
+
+// What changed since it was copied is read again.
+func TestOldCopyIsReadAgain(t *testing.T) {
+	reg := open(t, t.TempDir(), 1)
+	w, token := activate(t, reg, "old")
+	f, err := reg.file(false)
+	require.NoError(t, err)
+	var old [slotSize]byte
+	require.NoError(t, f.read(old[:], slotOffset(token.Slot)))
+	e, ok, err := f.readSlot(token.Slot, old[:])
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "old", e.Name)
+	require.NoError(t, w.Release(true))
+	e, _, err = f.readSlot(token.Slot, old[:])
+	require.NoError(t, err)
+	assert.Equal(t, Stale, e.State)
+	activate(t, reg, "new")
+	e, _, err = f.readSlot(token.Slot, old[:])
+	require.NoError(t, err)
+	assert.Equal(t, "new", e.Name)
+}

@@ -180,9 +180,17 @@ func TestConcurrentReleasesFreeOnce(t *testing.T) {
 }
 
 func TestStaleGenerationCannotWrite(t *testing.T) {
+	for _, samples := range []uint64{0, 1, 2} { // with none, the sequence is that of a new owner
+		t.Run(fmt.Sprint("after ", samples), func(t *testing.T) { staleGeneration(t, samples) })
+	}
+}
+
+func staleGeneration(t *testing.T, samples uint64) {
 	reg := open(t, t.TempDir(), 1)
 	w, token := activate(t, reg, "old")
-	require.NoError(t, w.Write(patterned(1)))
+	for n := range samples {
+		require.NoError(t, w.Write(patterned(n)))
+	}
 	f, err := reg.file(false)
 	require.NoError(t, err)
 	require.NoError(t, f.change(func(f *file) error { // as a process does that takes the owner for dead
@@ -190,6 +198,14 @@ func TestStaleGenerationCannotWrite(t *testing.T) {
 		return err
 	}))
 	next := reserve(t, reg, "new")
+	if samples == 0 { // nor while the new owner is about to write
+		early, err := reg.Activate(next, self(t))
+		require.NoError(t, err)
+		defer early.Release(false)
+		requireCode(t, w.Write(patterned(2)), fault.Gone, "no longer")
+		require.NoError(t, early.Write(patterned(4)))
+		return
+	}
 	requireCode(t, w.Write(patterned(2)), fault.Gone, "no longer")
 	_, err = reg.Activate(token, self(t))
 	requireCode(t, err, fault.Gone, "no longer")
