@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 
 include capi/build.mk
 include bindings/node/build.mk
+include bindings/python/build.mk
 -include bench/build.mk
 
 GO := env GOENV=off GOFLAGS=-buildvcs=false go
@@ -60,12 +61,12 @@ examples-c: lib msb
 
 check: ## what to run before each commit: under five minutes
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c
+	@$(MAKE) -s all examples-c lib-debug
 	@tools/run-tests quick
 
 test: ## everything, as root and as an unprivileged user
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c lib-debug node-devtools
+	@$(MAKE) -s all examples-c lib-debug node-devtools python-devtools
 	@tools/run-tests full
 
 PREFIX ?= /usr/local

@@ -4,11 +4,11 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
 
 // The events of msb_fd, as in the header.
@@ -120,15 +120,7 @@ func signalAndClose(fd int) {
 	defer runtime.UnlockOSThread()
 	_, err := syscall.Write(fd, []byte{1})
 	if err == syscall.EPIPE {
-		takeSIGPIPE()
+		launch.TakeSIGPIPE()
 	}
 	syscall.Close(fd)
-}
-
-// takeSIGPIPE consumes a pending SIGPIPE of this thread.
-func takeSIGPIPE() {
-	const kernelSetSize = 8 // bytes of the kernel's sigset_t
-	set := uint64(1) << (unix.SIGPIPE - 1)
-	var poll unix.Timespec
-	unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0, uintptr(unsafe.Pointer(&poll)), kernelSetSize, 0, 0)
 }

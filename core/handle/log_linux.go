@@ -2,6 +2,7 @@ package handle
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
 
 // logQueue is how many lines may wait for the descriptor before lines are dropped.
@@ -66,8 +68,11 @@ func logf(name string, pid int32, format string, args ...any) {
 }
 
 // write runs on a thread of the Go runtime, which has all signals blocked: a
-// reader that went away cannot raise SIGPIPE in the host.
+// reader that went away cannot raise SIGPIPE in the host. It keeps the thread, and
+// takes the signal back before anything unblocks it.
 func (l *logger) write() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	defer unix.Close(l.fd)
 	for line := range l.lines {
 		if n := l.dropped.Swap(0); n > 0 {
@@ -80,6 +85,8 @@ func (l *logger) write() {
 			continue
 		}
 		// At most PIPE_BUF bytes do not block on a writable pipe.
-		unix.Write(l.fd, []byte(line[:min(len(line), 4096)]))
+		if _, err := unix.Write(l.fd, []byte(line[:min(len(line), 4096)])); err == unix.EPIPE {
+			launch.TakeSIGPIPE()
+		}
 	}
 }

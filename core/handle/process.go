@@ -48,11 +48,11 @@ func (s *Sandbox) Start(prog Program) (*Process, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	if s.phase == StateStopped {
+	if err := s.refuseStart(); err != nil {
 		s.mu.Unlock()
 		control.CloseAll(fds)
 		p.closeEnds()
-		return nil, s.errDone("start program")
+		return nil, err
 	}
 	s.nextID++
 	p.id = s.nextID
@@ -63,6 +63,17 @@ func (s *Sandbox) Start(prog Program) (*Process, error) {
 		p.start(prog, kinds, fds)
 	})
 	return p, nil
+}
+
+// refuseStart says why no program can start any more. Called with mu held.
+func (s *Sandbox) refuseStart() error {
+	switch {
+	case s.phase == StateStopped:
+		return s.errDone("start program")
+	case s.draining:
+		return fault.New(fault.State, fault.StageExec, "start program: sandbox %q is draining: it starts no new programs", s.name)
+	}
+	return nil
 }
 
 // start sends the request once the sandbox is up.
@@ -153,12 +164,15 @@ func (p *Process) end(out Outcome, startErr error) {
 	if p.state == StateStopped {
 		return
 	}
-	if p.state == StateStarting {
+	starting := p.state == StateStarting
+	if starting {
 		p.startErr = startErr
-		close(p.ready)
 	}
 	p.state, p.outcome = StateStopped, out
 	close(p.done)
+	if starting {
+		close(p.ready) // last, as in failStart
+	}
 	p.sandbox.forget(p.id)
 }
 

@@ -47,6 +47,7 @@ type Sandbox struct {
 	phase    uint32 // StateStarting, StateRunning, StateStopped
 	attached bool
 	closing  bool // Close was called
+	draining bool // Drain was called here
 	killed   bool // we sent SIGKILL
 	child    *launch.Child
 	process  *launch.Process
@@ -250,9 +251,11 @@ func (s *Sandbox) failStart(err error) {
 		s.outcome.Cause = CauseKilled
 	}
 	s.mu.Unlock()
-	close(s.ready)
 	s.endPrograms(CauseSandboxEnded)
+	// In this order: who is woken by ready and finds it not done takes the start for
+	// a success.
 	close(s.done)
+	close(s.ready)
 }
 
 // finish runs once the supervisor of a started sandbox is dead and reaped.

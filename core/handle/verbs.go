@@ -98,6 +98,9 @@ func (s *Sandbox) Drain(deadline time.Duration) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.draining = true // a start after this call is refused, wherever the request is
+	s.mu.Unlock()
 	logf(s.name, s.pid.Load(), "drain, deadline %v", deadline)
 	s.request(client, control.Drain, control.DrainRequest{Deadline: deadline})
 	return nil

@@ -156,13 +156,17 @@ func (c *Child) discard() {
 
 // spawn forks and execs. A child inherits the signal mask of the thread that
 // forks it, and the library's threads have all signals blocked: the mask is
-// emptied around the fork. SysProcAttr without os.Process keeps Go's probing
-// of pidfd support, which forks, out of the host.
+// emptied around the fork, but for SIGCHLD, which a Go program unblocks by itself.
+// In that moment a handler of the host may run here, on a goroutine's stack: it is
+// made large enough first. SysProcAttr without os.Process keeps Go's probing of
+// pidfd support, which forks, out of the host.
 func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var none, old unix.Sigset_t
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err != nil {
+	growStack()
+	var mask, old unix.Sigset_t
+	mask.Val[0] = 1 << (unix.SIGCHLD - 1)
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &mask, &old); err != nil {
 		return 0, -1, os.NewSyscallError("sigmask", err)
 	}
 	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
@@ -180,6 +184,15 @@ func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 		pidfd, err = unix.PidfdOpen(pid, 0)
 	}
 	return pid, pidfd, err
+}
+
+// growStack makes room below the present frame: a stack once grown stays so until
+// the next garbage collection that finds it idle.
+//
+//go:noinline
+func growStack() byte {
+	var room [256 << 10]byte
+	return room[len(os.Args)&0xff]
 }
 
 func spawnError(path string, err error) error {
@@ -226,7 +239,7 @@ func readLine(ctx context.Context, r *os.File) ([]byte, error) {
 func (c *Child) startupError(ctx context.Context, path string, err error) error {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
-		if errors.Is(cause, context.DeadlineExceeded) {
+		if errors.Is(cause, &fault.Error{Code: fault.TimedOut}) {
 			return fault.New(fault.TimedOut, fault.StageLaunch, "%s: no startup line in time: is it msb?%s", path, c.stderrTail())
 		}
 		return cause
