@@ -1,13 +1,13 @@
 // The package as users get it: npm install of the folder and of a tarball, offline, and the examples.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, lstatSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { assertNothingLeft } from "./support.js";
+import { assertNothingLeft, withNames } from "./support.js";
 
 const packageDir = fileURLToPath(new URL("..", import.meta.url));
 const examples = fileURLToPath(new URL("../../../examples/node/", import.meta.url));
@@ -65,7 +65,7 @@ test("npm install of a packed tarball holds the library and msb", options, () =>
   }));
 
 test("the examples run", options, () =>
-  withConsumer((consumer) => {
+  withNames(["builder"], () => withConsumer((consumer) => {
     npm(consumer, "install", packageDir);
     const run = (name) => {
       copyFileSync(join(examples, name), join(consumer, name));
@@ -79,6 +79,14 @@ test("the examples run", options, () =>
     assert.match(demo, /streamed tick 3\n/);
     assert.match(demo, /it ended by SIGTERM\n/);
     assert.match(demo, /left behind: 0\n$/);
-  }));
+    assert.equal(run("stored.mjs"), "builder: stopped, stopped\norphans: 0\n");
+  })));
+
+test("the page of the package shows the example as it is", () => {
+  const page = readFileSync(join(packageDir, "README.md"), "utf8");
+  const [comment, ...code] = readFileSync(join(examples, "stored.mjs"), "utf8").split("\n");
+  assert.match(comment, /^\/\/ /);
+  assert.ok(page.includes(`\`\`\`js\n${code.join("\n")}\`\`\`\n`));
+});
 
 test("nothing is left of all that", options, assertNothingLeft);
