@@ -187,3 +187,17 @@ func Main(m *testing.M) {
 	}
 	os.Exit(status)
 }
+
+// Named lists the living processes with a word in their command line, such as a
+// sandbox's name.
+func Named(word string) []string {
+	var found []string
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(data), word) {
+			found = append(found, fmt.Sprintf("%s %q", file, data))
+		}
+	}
+	return found
+}
