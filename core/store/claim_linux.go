@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,13 @@ import (
 const (
 	lockName   = "lock"
 	recordName = "record.json"
+)
+
+const (
+	// sweepLimit bounds the wait for somebody else's sweep of a dead sandbox,
+	// which waits for the engine's death itself.
+	sweepLimit = deathLimit + time.Second
+	sweepPoll  = 5 * time.Millisecond
 )
 
 // Claim is a sandbox's directory, held by its supervisor through the lock in it.
@@ -39,15 +47,19 @@ func (r *Root) Claim(rec Record) (*Claim, error) {
 	if err != nil {
 		return nil, r.claimError(err, rec.Name)
 	}
-	for range 8 {
+	for deadline := time.Now().Add(sweepLimit); ; {
 		err = unix.Renameat2(r.fd(), temp, r.fd(), target, unix.RENAME_NOREPLACE)
 		if err != unix.EEXIST {
 			break
 		}
-		if !r.sweepEntry(target) {
+		if r.sweepEntry(target) {
+			continue
+		}
+		if !r.dying(target) || time.Now().After(deadline) {
 			err = r.conflict(target, rec.Name)
 			break
 		}
+		time.Sleep(sweepPoll)
 	}
 	if err != nil {
 		c.Remove()
@@ -55,6 +67,16 @@ func (r *Root) Claim(rec Record) (*Claim, error) {
 	}
 	c.entry = target
 	return c, nil
+}
+
+// dying reports whether an entry's supervisor is dead although its lock is held:
+// somebody else is sweeping it.
+func (r *Root) dying(entry string) bool {
+	rec, err := r.read(entry)
+	if err != nil {
+		return r.absent(entry)
+	}
+	return rec.BootID == BootID() && !rec.Supervisor.Alive()
 }
 
 // prepare makes the directory under its temporary name, locked and with a record.
@@ -105,6 +127,15 @@ func (c *Claim) Dir() string { return filepath.Join(c.root.dir.Name(), c.entry) 
 
 // DirFD is the open directory; it stays the claim's.
 func (c *Claim) DirFD() int { return int(c.dir.Fd()) }
+
+// LockPath names the lock file through our descriptor of it.
+func (c *Claim) LockPath() string { return fmt.Sprintf("/proc/self/fd/%d", c.lock.Fd()) }
+
+// LockGone reports whether somebody has deleted the lock file under us.
+func (c *Claim) LockGone() bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(c.lock.Fd()), &st) == nil && st.Nlink == 0
+}
 
 // Record returns the record as written last.
 func (c *Claim) Record() Record { return c.rec }
