@@ -30,18 +30,21 @@
  * Structs.  Each starts with `size`, set by the caller to sizeof.  A smaller
  *   size means that later fields are 0 (input) or not wanted (output).  A larger
  *   one is accepted as long as the unknown input tail is all zero bytes, else
- *   MSB_E_TOO_NEW; an unknown output tail is left alone.  Zero is always the
- *   default.  Reserved fields must be 0.
+ *   MSB_E_TOO_NEW; an unknown output tail is left alone.  Sizes are multiples of
+ *   8 up to 64 KiB.  Zero is always the default.  Reserved fields must be 0, and
+ *   an unknown MSB_* value is MSB_E_INVALID.
  * Memory.  Inputs are copied before return.  The library returns no memory to
  *   free: text goes to the caller's buffer, and the needed length is reported.
  * Strings.  Paths, argv and environment are NUL-terminated bytes of any
- *   encoding.  Names and messages are UTF-8.
+ *   encoding.  Names, labels and messages are UTF-8.  NULL is the default; an
+ *   empty string is not.
  * Descriptors.  Each one that the library returns is close-on-exec, blocking
  *   unless stated, and the caller's to close.
  * Threads.  Every function may be called from any thread at any time, on the
  *   same handle too.  No function calls back.
- * Time.  Monotonic milliseconds.  Timeouts: negative = for ever, 0 = poll.
- *   Limits in option structs: 0 = the default.
+ * Time.  Monotonic milliseconds.  Timeout arguments: negative = for ever, 0 =
+ *   poll.  Times in option structs: 0 = the default, at most a year, negative
+ *   only where stated.
  * Fork.  In a process forked after the library was loaded every call gives
  *   MSB_E_FORKED at once.  exec and posix_spawn are unaffected.
  * Process.  The library keeps the host's signal mask and handlers, limits,
@@ -263,8 +266,8 @@ typedef struct msb_list_options {
  * disarmed. Blocks up to start_timeout_ms, or not at all with MSB_CREATE_ASYNC;
  * a failed asynchronous start comes out of msb_wait. On failure nothing is left
  * and *out is 0. Ownership: *out is closed with msb_close.
- * Expect: EXISTS, NOT_FOUND, PERMISSION, LAUNCH, BOOT, SETUP, TIMED_OUT,
- * UNSUPPORTED, LIMIT, IO, CANCELED.
+ * Expect: EXISTS, NOT_FOUND (msb or the root), PERMISSION, LAUNCH, BOOT, SETUP,
+ * TIMED_OUT, UNSUPPORTED, LIMIT, IO.
  */
 MSB_API msb_result msb_sandbox_create(const msb_sandbox_options *options, msb_handle *out, msb_error *err);
 
@@ -279,7 +282,8 @@ MSB_API msb_result msb_probe(const msb_sandbox_options *options, msb_sandbox_inf
 /*
  * Opens a living sandbox by name, from any process of the same user. The handle
  * does not own the sandbox: msb_close releases it and nothing more; kill, stop,
- * drain, wait and programs work as with the owner's. state_dir as in the options. Blocks up to 10 s. Expect: NOT_FOUND, PERMISSION, GONE, TIMED_OUT.
+ * drain, wait and programs work as with the owner's. state_dir as in the
+ * options. Blocks up to 10 s. Expect: NOT_FOUND, PERMISSION, GONE, TIMED_OUT.
  */
 MSB_API msb_result msb_sandbox_open(const char *name, const char *state_dir, msb_handle *out, msb_error *err);
 
@@ -393,7 +397,8 @@ typedef struct msb_process_options {
  * handle does not end the program; ending the sandbox does. Ownership: *out is
  * closed with msb_close.
  * Expect: EXEC (stage EXEC: sys_errno ENOENT, EACCES, ENOEXEC, …; stage CWD:
- * the working directory), STATE (draining), DONE, GONE, LIMIT, TIMED_OUT.
+ * the working directory), STATE (draining), DONE, GONE, LIMIT, TIMED_OUT, CANCELED,
+ * CLOSED (msb_cancel or msb_close on the sandbox meanwhile: the program is killed).
  */
 MSB_API msb_result msb_process_start(msb_handle sandbox, const msb_process_options *options, msb_handle *out,
                                      msb_error *err);
@@ -451,7 +456,7 @@ MSB_API msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *
 MSB_API msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *out, msb_error *err);
 
 #define MSB_EVENT_READY 1u  /* started, or failed to */
-#define MSB_EVENT_DONE  2u  /* ended; for a sandbox: and nothing of it is left */
+#define MSB_EVENT_DONE  2u  /* ended, or failed to start; for the owner's sandbox: and nothing of it is left */
 
 /*
  * Gives a descriptor (the read end of a pipe, non-blocking) that becomes

@@ -69,7 +69,7 @@ type Config struct {
 	Protocol     int           `json:"protocol"`
 	Name         string        `json:"name"`
 	ID           string        `json:"id"`
-	StateDir     string        `json:"state_dir"`
+	StateDir     string        `json:"-"`      // in configPaths
 	Engine       string        `json:"engine"` // "" = the strongest that works
 	Root         image.Root    `json:"root"`
 	MemoryBytes  uint64        `json:"memory_bytes"`
@@ -81,8 +81,36 @@ type Config struct {
 	Labels       []string      `json:"labels,omitempty"`      // NAME=VALUE
 	IdleTimeout  time.Duration `json:"idle_ns,omitempty"`     // 0: none
 	MaxDuration  time.Duration `json:"max_ns,omitempty"`      // 0: none
-	StoredDir    string        `json:"stored_dir,omitempty"`  // where to keep this configuration; "": nowhere
+	StoredDir    string        `json:"-"`                     // where to keep this configuration; "": nowhere
 	StartAgain   bool          `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
+}
+
+// configPaths holds the paths of a Config: as JSON strings they would lose every
+// byte that is not UTF-8.
+type configPaths struct {
+	StateDir  []byte `json:"state_dir"`
+	StoredDir []byte `json:"stored_dir,omitempty"`
+}
+
+type plainConfig Config // without the methods
+
+// MarshalJSON encodes the configuration.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		plainConfig
+		configPaths
+	}{plainConfig(c), configPaths{[]byte(c.StateDir), []byte(c.StoredDir)}})
+}
+
+// UnmarshalJSON decodes it.
+func (c *Config) UnmarshalJSON(data []byte) error {
+	var paths configPaths
+	if err := json.Unmarshal(data, (*plainConfig)(c)); err != nil {
+		return err
+	}
+	err := json.Unmarshal(data, &paths)
+	c.StateDir, c.StoredDir = string(paths.StateDir), string(paths.StoredDir)
+	return err
 }
 
 // StartRequest starts a program. Argv, Env and Cwd are raw bytes. Stdio says for

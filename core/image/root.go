@@ -1,6 +1,8 @@
 // Package image describes and prepares root file systems.
 package image
 
+import "encoding/json"
+
 // Kind is an MSB_ROOT_* number.
 type Kind uint32
 
@@ -13,6 +15,26 @@ const (
 
 // Root is a root file system as the caller asked for it.
 type Root struct {
+	Kind Kind
+	Path string // absolute; empty for Host
+}
+
+// wireRoot keeps every byte of the path: a JSON string would replace what is not
+// UTF-8.
+type wireRoot struct {
 	Kind Kind   `json:"kind"`
-	Path string `json:"path,omitempty"` // absolute; empty for Host
+	Path []byte `json:"path,omitempty"`
+}
+
+// MarshalJSON encodes the root.
+func (r Root) MarshalJSON() ([]byte, error) {
+	return json.Marshal(wireRoot{r.Kind, []byte(r.Path)})
+}
+
+// UnmarshalJSON decodes the root.
+func (r *Root) UnmarshalJSON(data []byte) error {
+	var w wireRoot
+	err := json.Unmarshal(data, &w)
+	*r = Root{Kind: w.Kind, Path: string(w.Path)}
+	return err
 }

@@ -74,6 +74,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	owner.post(control.Ready, nil)
 	failpoint.Point("boot.ready")
 	go s.accept(listener)
+	go s.watchLock(s.claim)
 	go s.sweepOthers()
 
 	select {
