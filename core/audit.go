@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 
+	"github.com/libmicrosandbox/microsandbox/core/metrics"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -29,6 +30,10 @@ func Audit(state State) ([]Finding, error) {
 			return nil, err
 		}
 	}
+	out, err = addSlots(out, state)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := state.ResolveStored()
 	if err != nil {
 		return nil, err
@@ -41,6 +46,26 @@ func Audit(state State) ([]Finding, error) {
 	all, err := shelf.All()
 	for _, rec := range all {
 		out = append(out, Finding{Kind: "stored", Detail: fmt.Sprintf("%q in %s", rec.Name, dir)})
+	}
+	return out, err
+}
+
+// addSlots adds the slots of the metrics registry that are in use.
+func addSlots(out []Finding, state State) ([]Finding, error) {
+	registry, err := openMetrics(state)
+	if err != nil || registry == nil {
+		return out, err
+	}
+	defer registry.Close()
+	slots, err := registry.Slots()
+	for _, s := range slots {
+		if s.State == metrics.Reserved || s.State == metrics.Active || s.State == metrics.Stale {
+			out = append(out, Finding{
+				Kind:   "metrics slot",
+				Detail: fmt.Sprintf("%d, %v (sandbox %q)", s.Slot, s.State, s.Name),
+				Orphan: s.OwnerDead || s.State == metrics.Stale,
+			})
+		}
 	}
 	return out, err
 }

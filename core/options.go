@@ -50,6 +50,7 @@ type Options struct {
 	Labels       []string      // NAME=VALUE
 	IdleTimeout  time.Duration // 0: none
 	MaxDuration  time.Duration // 0: none
+	SampleEvery  time.Duration // interval of metrics; negative: none
 }
 
 // Limits and defaults, as the header states them.
@@ -62,6 +63,8 @@ const (
 	DefaultStart     = 30 * time.Second
 	DefaultStopGrace = 2 * time.Second
 	DefaultReplace   = 10 * time.Second
+	DefaultSample    = time.Second
+	MinSample        = 10 * time.Millisecond
 	MaxLabels        = 1000 // bytes of all labels, with a separator each
 	MaxTimeout       = 365 * 24 * time.Hour
 )
@@ -121,6 +124,14 @@ func (o Options) completeLife(cfg *control.Config) error {
 	}
 	if cfg.MaxDuration, err = timeout("max_duration_ms", o.MaxDuration, 0); err != nil {
 		return err
+	}
+	switch {
+	case o.SampleEvery == 0:
+		cfg.SampleEvery = DefaultSample
+	case o.SampleEvery > MaxTimeout || o.SampleEvery > 0 && o.SampleEvery < MinSample:
+		return invalid("metrics_interval_ms: %v is not between %v and a year", o.SampleEvery, MinSample)
+	case o.SampleEvery > 0:
+		cfg.SampleEvery = o.SampleEvery
 	}
 	if o.Name == "" && (o.Stored || o.Replace) {
 		return invalid("name: needed to store or replace a sandbox")

@@ -157,4 +157,5 @@ func sweepAll(root *store.Root) {
 	defer fault.Recover("sweep")
 	root.SweepAll()
 	root.KillWedged(control.Ping)
+	handle.SweepMetrics(root.Path())
 }

@@ -54,7 +54,7 @@ func dispatch(args []string) int {
 // commands are what a person types.
 var commands = map[string]func(args []string) int{
 	"run": runCommand, "exec": execCommand, "start": startCommand,
-	"ls": listCommand, "wait": waitCommand, "audit": auditCommand,
+	"ls": listCommand, "metrics": metricsCommand, "top": topCommand, "wait": waitCommand, "audit": auditCommand,
 	"kill": killCommand, "stop": stopCommand, "drain": drainCommand, "detach": detachCommand, "rm": removeCommand,
 	"version": versionCommand,
 }
@@ -73,6 +73,8 @@ func usage(w io.Writer) {
   msb wait NAME                           wait until it has ended
   msb detach NAME...                      let it live on without its owner
   msb rm [-f] NAME...                     forget stored sandboxes; -f: end them first
+  msb metrics                             what the living sandboxes use, as OpenMetrics text
+  msb top [--interval TIME] [-n COUNT]    the same, live, for a person
   msb audit                               list all that exists in the state directory
   msb version
 
@@ -87,6 +89,7 @@ Options of run:
   --label NAME=VALUE   may be given again
   --idle TIME          end when no program has run for that long, such as 90s or 10m
   --max TIME           end after that long
+  --sample TIME        interval of metrics, 1s; 0 turns them off
 Options of run and exec:
   --env NAME=VALUE     may be given again
   --clear-env          no default PATH, HOME and LANG

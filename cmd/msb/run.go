@@ -34,10 +34,14 @@ func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
 	f.Var(&labels, "label", "NAME=VALUE")
 	f.DurationVar(&o.IdleTimeout, "idle", 0, "idle time")
 	f.DurationVar(&o.MaxDuration, "max", 0, "longest life")
+	sample := f.Duration("sample", core.DefaultSample, "interval of metrics")
 	return func() (core.Options, error) {
 		self, err := os.Executable()
 		o.MsbPath, o.State, o.Root, o.Labels = self, state(), root.Root, labels
 		o.MemoryBytes, o.OverlayBytes = uint64(memory), uint64(overlay)
+		if o.SampleEvery = *sample; o.SampleEvery == 0 {
+			o.SampleEvery = -1
+		}
 		return o, err
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
+	"github.com/libmicrosandbox/microsandbox/core/metrics"
 )
 
 // Protocol is the version of this protocol and of Config. A library and an msb
@@ -66,23 +67,25 @@ type Message struct {
 
 // Config is what a supervisor is started with, as JSON in a sealed memfd.
 type Config struct {
-	Protocol     int           `json:"protocol"`
-	Name         string        `json:"name"`
-	ID           string        `json:"id"`
-	StateDir     string        `json:"-"`      // in configPaths
-	Engine       string        `json:"engine"` // "" = the strongest that works
-	Root         image.Root    `json:"root"`
-	MemoryBytes  uint64        `json:"memory_bytes"`
-	OverlayBytes uint64        `json:"overlay_bytes"`
-	StopGrace    time.Duration `json:"stop_grace_ns"`
-	BootTimeout  time.Duration `json:"boot_timeout_ns"`
-	OwnerPid     int           `json:"owner_pid"`
-	Detached     bool          `json:"detached,omitempty"`    // live on without the owner once ready
-	Labels       []string      `json:"labels,omitempty"`      // NAME=VALUE
-	IdleTimeout  time.Duration `json:"idle_ns,omitempty"`     // 0: none
-	MaxDuration  time.Duration `json:"max_ns,omitempty"`      // 0: none
-	StoredDir    string        `json:"-"`                     // where to keep this configuration; "": nowhere
-	StartAgain   bool          `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
+	Protocol     int            `json:"protocol"`
+	Name         string         `json:"name"`
+	ID           string         `json:"id"`
+	StateDir     string         `json:"-"`      // in configPaths
+	Engine       string         `json:"engine"` // "" = the strongest that works
+	Root         image.Root     `json:"root"`
+	MemoryBytes  uint64         `json:"memory_bytes"`
+	OverlayBytes uint64         `json:"overlay_bytes"`
+	StopGrace    time.Duration  `json:"stop_grace_ns"`
+	BootTimeout  time.Duration  `json:"boot_timeout_ns"`
+	OwnerPid     int            `json:"owner_pid"`
+	Detached     bool           `json:"detached,omitempty"` // live on without the owner once ready
+	Labels       []string       `json:"labels,omitempty"`   // NAME=VALUE
+	IdleTimeout  time.Duration  `json:"idle_ns,omitempty"`  // 0: none
+	MaxDuration  time.Duration  `json:"max_ns,omitempty"`   // 0: none
+	StoredDir    string         `json:"-"`                  // where to keep this configuration; "": nowhere
+	Metrics      *metrics.Token `json:"metrics,omitempty"`  // reserved slot; nil: none
+	SampleEvery  time.Duration  `json:"sample_ns,omitempty"`
+	StartAgain   bool           `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
 }
 
 // configPaths holds the paths of a Config: as JSON strings they would lose every

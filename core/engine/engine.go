@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/image"
 )
@@ -55,6 +56,8 @@ type Machine interface {
 	Start(ctx context.Context, p Program) (Process, error)
 	// Receipt lists what is enforced by what: "protection: mechanism".
 	Receipt() []string
+	// Usage tells what the machine has used until now, without disturbing it.
+	Usage(ctx context.Context) (Usage, error)
 	// SignalAll sends sig to every program, descendants too.
 	SignalAll(sig syscall.Signal) error
 	// Done is closed when the machine has ended by itself or by Close.
@@ -64,6 +67,15 @@ type Machine interface {
 	// Close kills everything and returns when every process of the machine has
 	// been reaped and every file outside Config.Dir removed. Idempotent.
 	Close() error
+}
+
+// Usage is what a machine has used since its boot.
+type Usage struct {
+	CPUTime              time.Duration // of all programs
+	MemoryBytes          uint64        // now, in-memory files included
+	MemoryPeakBytes      uint64        // highest seen by the engine
+	NetworkReceivedBytes uint64        // loopback not counted
+	NetworkSentBytes     uint64
 }
 
 // Process is one program in a machine.

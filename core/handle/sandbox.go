@@ -130,6 +130,7 @@ func (s *Sandbox) Pid() int32 { return s.pid.Load() }
 
 // run is the life of an owned sandbox.
 func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
+	cfg.Metrics = reserveSlot(cfg)
 	child, err := launch.Start(ctx, path, cfg)
 	if err != nil {
 		sweep(s.stateDir) // it may have begun before it was killed
@@ -137,11 +138,13 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 		err = s.bootChild(ctx, child, cfg.Detached)
 	}
 	if err != nil {
+		freeSlot(cfg)
 		s.failStart(err)
 		return
 	}
 	logf(s.name, s.pid.Load(), "running")
 	<-child.Process.Done()
+	freeSlot(cfg)
 	s.finish(child)
 }
 

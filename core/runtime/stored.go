@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/store"
@@ -45,6 +46,7 @@ func openStored(cfg *control.Config, created time.Time) (*stored, error) {
 		shelf.Close()
 		return nil, err
 	}
+	failpoint.Point("stored.marked")
 	return k, nil
 }
 
@@ -52,6 +54,7 @@ func openStored(cfg *control.Config, created time.Time) (*stored, error) {
 func (k *stored) fill(cfg *control.Config, created time.Time) error {
 	kept := *cfg
 	kept.ID, kept.StateDir, kept.StoredDir, kept.OwnerPid, kept.Detached = "", "", "", 0, false
+	kept.Metrics = nil
 	raw, err := json.Marshal(kept)
 	k.rec = store.Stored{Name: cfg.Name, Labels: cfg.Labels, Config: raw, CreatedMS: created.UnixMilli()}
 	return err
@@ -76,5 +79,6 @@ func (k *stored) ended(cause uint32) {
 	}
 	k.rec.Running, k.rec.LastCause, k.rec.EndedMS = false, cause, time.Now().UnixMilli()
 	k.shelf.Put(k.rec)
+	failpoint.Point("stored.cleared")
 	k.shelf.Close()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/metrics"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -21,7 +22,8 @@ type supervisor struct {
 	created time.Time
 	root    *store.Root
 	claim   *store.Claim
-	stored  *stored // nil: a temporary sandbox
+	stored  *stored         // nil: a temporary sandbox
+	slot    *metrics.Writer // nil: no metrics
 	engine  engine.Engine
 	machine engine.Machine
 
@@ -75,6 +77,11 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	failpoint.Point("boot.ready")
 	go s.accept(listener)
 	go s.watchLock(s.claim)
+	sampling := make(chan struct{})
+	go func() {
+		defer close(sampling)
+		s.sample()
+	}()
 	go s.sweepOthers()
 
 	select {
@@ -84,6 +91,8 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	failpoint.Point("end.decided")
 	s.shutdown()
+	<-sampling
+	s.releaseSlot()
 	failpoint.Point("end.machine")
 	listener.Close()
 	s.stored.ended(s.cause)
@@ -125,6 +134,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 		s.unclaim()
 		return err
 	}
+	s.claimSlot()
 	failpoint.Point("boot.claimed")
 	s.machine, err = s.engine.Boot(ctx, engine.Config{
 		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root,
@@ -286,6 +296,7 @@ func machineCause(c engine.Cause) uint32 {
 func (s *supervisor) sweepOthers() {
 	s.root.SweepAll()
 	s.root.KillWedged(control.Ping)
+	handle.SweepMetrics(s.cfg.StateDir)
 }
 
 // reportFailure tells the owner why there will be no sandbox.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type memoryGuard struct {
 	kick   chan struct{}
 	quit   chan struct{}
 	exited chan struct{}
+	peak   atomic.Uint64 // highest seen, in bytes
 }
 
 // The pause between two looks is the time in which a guest that fills memory
@@ -132,7 +134,11 @@ func (g *memoryGuard) used() (uint64, error) {
 	}
 	used := uint64(st.Blocks) * 512
 	private, err := privatePages(g.statm)
-	return used + private, err
+	used += private
+	for peak := g.peak.Load(); used > peak && !g.peak.CompareAndSwap(peak, used); {
+		peak = g.peak.Load()
+	}
+	return used, err
 }
 
 // privatePages returns the resident bytes of a process that it shares with no

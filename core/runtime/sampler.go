@@ -1,0 +1,92 @@
+package runtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/metrics"
+)
+
+// idleSkip is how many intervals pass between two samples of a sandbox in which no
+// program runs: an idle sandbox should not wake its host every second.
+const idleSkip = 10
+
+// claimSlot makes the reserved metrics slot ours, early: a reservation is worth no
+// more than the life of its launcher. Without one there are no metrics.
+func (s *supervisor) claimSlot() {
+	if s.cfg.Metrics == nil {
+		return
+	}
+	registry, err := metrics.OpenExisting(s.cfg.StateDir)
+	if err != nil {
+		return
+	}
+	defer registry.Close()
+	self, err := metrics.Self()
+	if err != nil {
+		return
+	}
+	if w, err := registry.Activate(*s.cfg.Metrics, self); err == nil {
+		s.slot = w
+	}
+}
+
+func (s *supervisor) releaseSlot() {
+	if s.slot != nil {
+		s.slot.Release(false)
+	}
+}
+
+// sample writes what the machine uses into the slot, until the sandbox ends or the
+// registry is gone.
+func (s *supervisor) sample() {
+	if s.slot == nil {
+		return
+	}
+	tick := time.NewTicker(s.cfg.SampleEvery)
+	defer tick.Stop()
+	var last metrics.Sample
+	for n := 0; ; n++ {
+		s.mu.Lock()
+		programs := uint64(len(s.programs))
+		s.mu.Unlock()
+		if programs > 0 || last.Programs > 0 || n%idleSkip == 0 {
+			next, ok := s.measure(programs, last)
+			if ok && s.slot.Write(next) != nil {
+				return
+			}
+			last = next
+		}
+		select {
+		case <-tick.C:
+		case <-s.ending:
+			return
+		}
+	}
+}
+
+func (s *supervisor) measure(programs uint64, last metrics.Sample) (metrics.Sample, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.SampleEvery+time.Second)
+	defer cancel()
+	u, err := s.machine.Usage(ctx)
+	if err != nil {
+		return last, false
+	}
+	return toSample(u, programs, time.Since(s.created), last), true
+}
+
+func toSample(u engine.Usage, programs uint64, uptime time.Duration, last metrics.Sample) metrics.Sample {
+	next := metrics.Sample{
+		Present: metrics.HasCPUTime | metrics.HasMemoryUsed | metrics.HasMemoryPeak | metrics.HasNetworkReceived |
+			metrics.HasNetworkSent | metrics.HasPrograms | metrics.HasUptime,
+		CPUTime: u.CPUTime, MemoryUsedBytes: u.MemoryBytes, MemoryPeakBytes: u.MemoryPeakBytes,
+		NetworkReceivedBytes: u.NetworkReceivedBytes, NetworkSentBytes: u.NetworkSentBytes,
+		Programs: programs, Uptime: uptime,
+	}
+	if wall := uptime - last.Uptime; last.Uptime > 0 && wall > 0 {
+		next.Present |= metrics.HasCPUPermille
+		next.CPUPermille = uint64(max(u.CPUTime-last.CPUTime, 0) * 1000 / wall)
+	}
+	return next
+}
