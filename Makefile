@@ -42,6 +42,8 @@ $(MSB): $(MSB_SOURCES) $(GUEST)/launcher_amd64
 	@mv $@.tmp $@
 	@ln -sfn ../../bin/msb build/libexec/microsandbox/msb
 
+include tests/matrix/build.mk
+
 PYTHONPATH_TREE := bindings/python/src
 
 demo: all ## run the same demonstration from C, Python and Node
@@ -61,12 +63,12 @@ examples-c: lib msb
 
 check: ## what to run before each commit: under five minutes
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c lib-debug
+	@$(MAKE) -s all examples-c lib-debug matrix
 	@tools/run-tests quick
 
 test: ## everything, as root and as an unprivileged user
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c lib-debug node-devtools python-devtools
+	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools
 	@tools/run-tests full
 
 PREFIX ?= /usr/local

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
@@ -97,6 +98,7 @@ func Remove(name string, state State) error {
 		return err
 	}
 	defer shelf.Close()
+	failpoint.Point("remove.claimed")
 	return shelf.Delete(name)
 }
 
@@ -152,6 +154,7 @@ func clear(ctx context.Context, cfg control.Config, grace time.Duration) error {
 			return err
 		}
 	}
+	failpoint.Point("replace.ended")
 	if cfg.StoredDir == "" {
 		return nil
 	}
@@ -160,7 +163,9 @@ func clear(ctx context.Context, cfg control.Config, grace time.Duration) error {
 		return err
 	}
 	defer shelf.Close()
-	return shelf.Delete(cfg.Name)
+	err = shelf.Delete(cfg.Name)
+	failpoint.Point("replace.forgotten")
+	return err
 }
 
 // endSilent kills the supervisor of a name that cannot be asked to stop.

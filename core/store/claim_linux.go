@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -65,6 +66,7 @@ func (r *Root) Claim(rec Record) (*Claim, error) {
 		c.Remove()
 		return nil, r.claimError(err, rec.Name)
 	}
+	failpoint.Point("claim.named")
 	c.entry = target
 	return c, nil
 }
@@ -84,6 +86,7 @@ func (r *Root) prepare(temp string, rec Record) (*Claim, error) {
 	if err := unix.Mkdirat(r.fd(), temp, 0o700); err != nil {
 		return nil, os.NewSyscallError("mkdir", err)
 	}
+	failpoint.Point("claim.made")
 	c := &Claim{root: r, entry: temp, rec: rec}
 	fd, err := unix.Openat(r.fd(), temp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -96,6 +99,7 @@ func (r *Root) prepare(temp string, rec Record) (*Claim, error) {
 		c.lock = os.NewFile(uintptr(lock), lockName)
 		err = unix.Flock(lock, unix.LOCK_EX|unix.LOCK_NB)
 	}
+	failpoint.Point("claim.locked")
 	if err == nil {
 		err = c.write()
 	}
@@ -103,6 +107,7 @@ func (r *Root) prepare(temp string, rec Record) (*Claim, error) {
 		c.Remove()
 		return nil, err
 	}
+	failpoint.Point("claim.written")
 	return c, nil
 }
 
@@ -190,6 +195,7 @@ func (r *Root) discard(entry string) error {
 		}
 		switch err := unix.Renameat(r.fd(), entry, r.fd(), temp); err {
 		case nil:
+			failpoint.Point("discard.renamed")
 			gone = temp
 		case unix.ENOENT:
 			return nil
