@@ -69,6 +69,7 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, er
 		ReplaceGrace: duration(o.replace_grace_ms),
 		IdleTimeout:  duration(o.idle_timeout_ms),
 		MaxDuration:  duration(o.max_duration_ms),
+		SampleEvery:  duration(o.metrics_interval_ms),
 		Detached:     o.flags&C.MSB_CREATE_DETACHED != 0,
 		Stored:       o.flags&C.MSB_CREATE_STORED != 0,
 		Replace:      o.flags&C.MSB_CREATE_REPLACE != 0,

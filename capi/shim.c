@@ -310,6 +310,46 @@ msb_result msb_sandbox_info_get(msb_handle sandbox, msb_sandbox_info *out, msb_e
 	return msbc_settle(err, &own, result);
 }
 
+msb_result msb_sandbox_metrics(msb_handle sandbox, msb_metrics *out, msb_error *err)
+{
+	msb_metrics metrics;
+	msb_error own;
+	msb_result result;
+
+	GUARD(err);
+	if (out == NULL)
+		return missing(err, "out");
+	result = msbc_output(&own, "msb_metrics", out);
+	if (result == MSB_OK)
+		result = msbgo_sandbox_metrics(sandbox, &metrics, &own);
+	if (result == MSB_OK)
+		msbc_deliver(out, &metrics, sizeof metrics, offsetof(msb_metrics, name));
+	return msbc_settle(err, &own, result);
+}
+
+msb_result msb_metrics_list(const char *state_dir, msb_metrics *entries, uint32_t capacity, uint32_t *count,
+                            msb_error *err)
+{
+	msbc_place place;
+	msb_error own;
+	msb_result result = MSB_OK;
+
+	GUARD(err);
+	if (count == NULL)
+		return missing(err, "count");
+	*count = 0;
+	if (capacity > 0) {
+		if (entries == NULL)
+			return missing(err, "entries");
+		result = msbc_output(&own, "msb_metrics", entries);
+	}
+	if (result == MSB_OK)
+		result = find_place(&own, state_dir, &place);
+	if (result == MSB_OK)
+		result = msbgo_metrics_list(&place, entries, capacity, count, &own);
+	return msbc_settle(err, &own, result);
+}
+
 msb_result msb_sandbox_drain(msb_handle sandbox, int64_t deadline_ms, msb_error *err)
 {
 	msb_error own;

@@ -39,6 +39,11 @@ func ReadMetricsOf(name string, state State) (Metrics, error) {
 	return entry, err
 }
 
+// Metrics returns the last sample of the sandbox.
+func (s *Sandbox) Metrics() (Metrics, error) {
+	return ReadMetricsOf(s.Name(), State{Dir: s.StateDir()})
+}
+
 // WriteOpenMetrics writes the metrics of all living sandboxes as OpenMetrics text.
 func WriteOpenMetrics(w io.Writer, state State) error {
 	entries, err := ReadMetrics(state)

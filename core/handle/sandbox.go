@@ -125,6 +125,9 @@ func (s *Sandbox) Outcome() Outcome {
 // Name is the sandbox's name.
 func (s *Sandbox) Name() string { return s.name }
 
+// StateDir is the state root of the sandbox.
+func (s *Sandbox) StateDir() string { return s.stateDir }
+
 // Pid is the supervisor's process id, 0 while it is not known.
 func (s *Sandbox) Pid() int32 { return s.pid.Load() }
 
