@@ -140,8 +140,12 @@ func refusal(t *testing.T, sb *core.Sandbox) error {
 	t.Helper()
 	deadline := time.Now().Add(harness.Limit)
 	for time.Now().Before(deadline) {
-		p := harness.Start(t, sb, core.ProcessOptions{Argv: []string{"true"}})
+		p, err := sb.Start(core.ProcessOptions{Argv: []string{"true"}})
+		if err != nil {
+			return err
+		}
 		harness.Wait(t, p.Done(), "a program to end or be refused")
+		p.Close()
 		if err := p.StartErr(); err != nil {
 			return err
 		}

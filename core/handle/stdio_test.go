@@ -422,3 +422,17 @@ func TestInheritedStreams(t *testing.T) {
 	assert.Contains(t, out.String(), "out word\n")
 	assert.Equal(t, "err\n", errs.String())
 }
+
+// What the host has open without close-on-exec is not held by a supervisor.
+func TestSupervisorHoldsNothingOfTheHost(t *testing.T) {
+	r, w := pipes(t)
+	_, err := unix.FcntlInt(uintptr(fdOf(t, w)), unix.F_SETFD, 0)
+	require.NoError(t, err)
+	sb := harness.New(t)
+	w.Close()
+	fds := []unix.PollFd{{Fd: int32(fdOf(t, r)), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 5000)
+	require.NoError(t, err)
+	assert.Equal(t, 1, n, "the pipe has reached its end")
+	assert.Equal(t, "in", harness.Output(t, sb, "printf in"))
+}

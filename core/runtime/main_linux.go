@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,7 @@ func Main(engines []engine.Engine) int {
 		fmt.Fprintln(os.Stderr, "msb supervise:", err)
 		return exitUsage
 	}
+	closeInherited()
 	unix.Umask(0o077)
 	startup := os.NewFile(launch.StartupFD, "startup")
 	line, _ := json.Marshal(launch.Startup{Pid: os.Getpid(), Protocol: control.Protocol})
@@ -56,6 +58,7 @@ func Main(engines []engine.Engine) int {
 		return exitFailed
 	}
 	failpoint.Arm(s.cfg.StateDir)
+	failpoint.Point("boot.begun")
 	return s.run(conn, engines)
 }
 
@@ -73,6 +76,26 @@ func checkDescriptors() error {
 		unix.CloseOnExec(fd)
 	}
 	return nil
+}
+
+// closeInherited closes what the host program has open without close-on-exec, which
+// exec brought along: held here it would, say, keep a pipe of the host from its end.
+// What this process has opened itself is close-on-exec.
+func closeInherited() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= launch.StartupFD {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 func readConfig(cfg *control.Config) error {
