@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,12 +11,41 @@ import threading
 import time
 import unittest
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, TypedDict
+
+from microsandbox import (
+    DoneError,
+    GoneError,
+    NotFoundError,
+    Sandbox,
+    list_sandboxes,
+    remove_sandbox,
+)
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parents[2]
 PACKAGE_PATH = TESTS.parent / "src"
 PATIENCE = 60.0  # seconds that a loaded machine may take for what takes none
+
+
+class Outliving(TypedDict):
+    detached: bool
+    max_duration: float
+
+
+#: for a sandbox that outlives its test process should all else fail
+DETACHED: Outliving = {"detached": True, "max_duration": 120}
+
+
+def end_all() -> None:
+    """Kills and forgets every sandbox of the present state directory, by name."""
+    for entry in list_sandboxes(stopped=True):
+        with contextlib.suppress(NotFoundError, DoneError, GoneError):
+            with Sandbox.open(entry.name) as box:
+                box.kill()
+                box.wait(PATIENCE)
+        with contextlib.suppress(NotFoundError):
+            remove_sandbox(entry.name)
 
 
 class LibraryCase(unittest.TestCase):
@@ -95,11 +125,11 @@ def children(pid: int) -> set[str]:
     return found
 
 
-def sleeps(pid: int) -> bool:
-    """Whether the main thread is inside poll or epoll_wait."""
-    with open(f"/proc/{pid}/wchan") as file:
+def sleeps(thread: int) -> bool:
+    """Whether a thread, or the main thread of a process, is inside poll or epoll_wait."""
+    with open(f"/proc/{thread}/wchan") as file:
         where = file.read()
-    with open(f"/proc/{pid}/syscall") as file:
+    with open(f"/proc/{thread}/syscall") as file:
         number = file.read().split()[0]
     # x86-64: poll 7, epoll_wait 232, ppoll 271, epoll_pwait 281.
     return "poll" in where or number in ("7", "232", "271", "281")

@@ -16,7 +16,8 @@ from microsandbox import _ffi, _steps
 class SandboxTest(unittest.TestCase):
     def test_defaults_are_zero(self) -> None:
         self.assertEqual(arguments.sandbox(), _ffi.SandboxArguments())
-        self.assertEqual(tuple(arguments.sandbox()), (None, None, None, 0, 0, None, 0, 0, 0, 0))
+        self.assertEqual(arguments.start("a"), _ffi.SandboxArguments(name=b"a"))
+        self.assertFalse(any(arguments.sandbox()))
 
     def test_values(self) -> None:
         self.assertEqual(
@@ -28,12 +29,43 @@ class SandboxTest(unittest.TestCase):
                 overlay_bytes=2,
                 start_timeout=0.0015,
                 stop_grace=0,
+                detached=True,
+                replace=True,
+                replace_grace=0,
+                idle_timeout=0.5,
+                max_duration=3600,
+                labels={"é": "a=b", "empty": ""},
                 state_dir=b"/\xff",
                 msb_path="/m",
             ),
             _ffi.SandboxArguments(
-                "é".encode(), b"/m", b"/\xff", 1, RootKind.EROFS, b"/i", 1, 2, 2, -1
+                _ffi.CREATE_DETACHED | _ffi.CREATE_REPLACE,
+                "é".encode(),
+                b"/m",
+                b"/\xff",
+                1,
+                RootKind.EROFS,
+                b"/i",
+                memory_bytes=1,
+                overlay_bytes=2,
+                start_timeout_ms=2,
+                stop_grace_ms=-1,
+                replace_grace_ms=-1,
+                idle_timeout_ms=500,
+                max_duration_ms=3600_000,
+                labels=["é=a=b".encode(), b"empty="],
             ),
+        )
+        self.assertEqual(arguments.sandbox(stored=True).flags, _ffi.CREATE_STORED)
+        self.assertEqual(
+            arguments.start("é", detached=True, start_timeout=1, state_dir="/s", msb_path="/m"),
+            _ffi.SandboxArguments(
+                _ffi.CREATE_DETACHED, "é".encode(), b"/m", b"/s", start_timeout_ms=1000
+            ),
+        )
+        self.assertEqual(arguments.listing(None, False, None), (None, 0, None))
+        self.assertEqual(
+            arguments.listing("/s", True, {"a": "b"}), (b"/s", _ffi.LIST_STOPPED, [b"a=b"])
         )
 
     def test_refused(self) -> None:
@@ -50,6 +82,18 @@ class SandboxTest(unittest.TestCase):
             ({"start_timeout": -1}, ValueError),
             ({"start_timeout": math.inf}, ValueError),
             ({"stop_grace": math.nan}, ValueError),
+            ({"replace_grace": math.inf}, ValueError),
+            ({"idle_timeout": 0}, ValueError),
+            ({"max_duration": -1}, ValueError),
+            ({"max_duration": math.inf}, ValueError),
+            ({"labels": {"": "a"}}, ValueError),
+            ({"labels": {"a=b": "c"}}, ValueError),
+            ({"labels": {"a": "\0"}}, ValueError),
+            ({"labels": {"a\0": "b"}}, ValueError),
+            ({"labels": {"a": "\udcff"}}, UnicodeEncodeError),
+            ({"labels": {"a": 1}}, TypeError),
+            ({"labels": {b"a": "b"}}, TypeError),
+            ({"labels": ["a=b"]}, AttributeError),
             ({"state_dir": 3}, TypeError),
             ({"unknown": 3}, TypeError),
         ]

@@ -67,7 +67,14 @@ class HeaderTest(unittest.TestCase):
         ]:
             with self.subTest(prefix):
                 self.assertEqual({item.name: item.value for item in enum}, defines(prefix))
-        for prefix in ("MSB_CREATE_", "MSB_START_", "MSB_INFO_", "MSB_EVENT_", "MSB_STDIO_"):
+        for prefix in (
+            "MSB_CREATE_",
+            "MSB_START_",
+            "MSB_INFO_",
+            "MSB_LIST_",
+            "MSB_EVENT_",
+            "MSB_STDIO_",
+        ):
             self.assertTrue(defines(prefix), prefix)
             for name, number in defines(prefix).items():
                 with self.subTest(prefix + name):

@@ -8,10 +8,22 @@ where api wraps AsyncSandbox under an event loop.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Callable, Coroutine, Optional
 
-from microsandbox import AsyncProcess, AsyncSandbox, Completed, Outcome, Process, Sandbox
-from support import LibraryCase
+from microsandbox import (
+    AsyncProcess,
+    AsyncSandbox,
+    Audit,
+    Completed,
+    Outcome,
+    Process,
+    Sandbox,
+    audit,
+    list_sandboxes,
+)
+from microsandbox._steps import Steps, run, run_async
+from support import LibraryCase, end_all
 
 
 class SyncProcess:
@@ -145,16 +157,28 @@ class LoopBox:
 
 
 class SyncApi:
+    async def drive(self, steps: Steps[Any]) -> Any:
+        return run(steps)
+
     async def create(self, **options: Any) -> Any:
         return SyncBox(Sandbox(**options))
+
+    async def start(self, name: str, **options: Any) -> Any:
+        return SyncBox(Sandbox.start(name, **options))
 
     async def open(self, name: str, **options: Any) -> Any:
         return SyncBox(Sandbox.open(name, **options))
 
 
 class LoopApi:
+    async def drive(self, steps: Steps[Any]) -> Any:
+        return await run_async(steps)
+
     async def create(self, **options: Any) -> Any:
         return LoopBox(await AsyncSandbox.create(**options))
+
+    async def start(self, name: str, **options: Any) -> Any:
+        return LoopBox(await AsyncSandbox.start(name, **options))
 
     async def open(self, name: str, **options: Any) -> Any:
         return LoopBox(await AsyncSandbox.open(name, **options))
@@ -192,3 +216,20 @@ class TwinCase(LibraryCase):
                 test = name.replace("scenario_", "test_", 1)
                 setattr(cls, f"{test}_sync", _sync_test(scenario))
                 setattr(cls, f"{test}_async", _loop_test(scenario))
+
+
+class OutlivingCase(TwinCase):
+    """Tests of sandboxes that outlive their objects: they end with the test, failed or not."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(self.assert_nothing_left)
+        self.addCleanup(end_all)
+
+    def assert_nothing_left(self) -> None:
+        """What somebody else is sweeping just now goes away; a leak stays."""
+        self.assertEqual(list_sandboxes(stopped=True), [])
+        end = time.monotonic() + 10
+        while (found := audit()).lines and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertEqual(found, Audit(0, []))

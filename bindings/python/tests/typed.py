@@ -10,7 +10,20 @@ from __future__ import annotations
 from asyncio import StreamReader, StreamWriter
 from typing import TYPE_CHECKING, BinaryIO, Optional
 
-from microsandbox import PIPE, AsyncSandbox, Completed, Outcome, Process, Root, Sandbox
+from microsandbox import (
+    PIPE,
+    AsyncSandbox,
+    Audit,
+    Cause,
+    Completed,
+    Outcome,
+    Process,
+    Root,
+    Sandbox,
+    audit,
+    list_sandboxes,
+    remove_sandbox,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
@@ -29,6 +42,18 @@ if TYPE_CHECKING:
             sandbox.run("ls")  # str is a sequence of str: refused when it runs
         Sandbox(nmae="a")  # pyright: ignore[reportCallIssue]
         Sandbox(memory_bytes="1G")  # pyright: ignore[reportArgumentType]
+        Sandbox(detached=True, stored=True, replace=True, replace_grace=0, labels={"a": "b"})
+        Sandbox(idle_timeout=60, max_duration=3600.0)
+        Sandbox(labels={"a": 1})  # pyright: ignore[reportArgumentType]
+        assert_type(Sandbox.start("a", detached=True), Sandbox)
+        Sandbox.start("a", stored=True)  # pyright: ignore[reportCallIssue]
+        remove_sandbox("a", state_dir="/s")
+        assert_type(audit(), Audit)
+        assert_type(audit().lines, list[str])
+        for entry in list_sandboxes(stopped=True, labels={"a": "b"}):
+            assert_type(entry.labels, dict[str, str])
+            assert_type(entry.last_cause, Optional[Cause])
+            assert_type(entry.pid, Optional[int])
 
     async def loop() -> None:
         async with AsyncSandbox(name="a") as sandbox:
@@ -36,4 +61,5 @@ if TYPE_CHECKING:
             async with await sandbox.spawn(["ls"], stdin=PIPE) as process:
                 assert_type(process.stdin, Optional[StreamWriter])
                 assert_type(process.stdout, Optional[StreamReader])
+        assert_type(await AsyncSandbox.start("a"), AsyncSandbox)
         AsyncSandbox(nmae="a")  # pyright: ignore[reportCallIssue]

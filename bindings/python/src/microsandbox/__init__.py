@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ._async import AsyncProcess, AsyncSandbox
 from ._sync import Process, Sandbox
-from ._system import library_version, list_sandboxes, probe, set_log_fd
+from ._system import audit, library_version, list_sandboxes, probe, remove_sandbox, set_log_fd
 from .errors import (
     BootError,
     BufferTooSmallError,
@@ -47,6 +47,7 @@ from .types import (
     DEVNULL,
     INHERIT,
     PIPE,
+    Audit,
     Cause,
     Completed,
     Engine,
@@ -58,6 +59,7 @@ from .types import (
     SandboxEntry,
     SandboxInfo,
     SandboxOptions,
+    StartOptions,
     State,
 )
 
@@ -69,6 +71,7 @@ __all__ = [
     "PIPE",
     "AsyncProcess",
     "AsyncSandbox",
+    "Audit",
     "BootError",
     "BufferTooSmallError",
     "CanceledError",
@@ -102,14 +105,17 @@ __all__ = [
     "SandboxOptions",
     "SetupError",
     "Stage",
+    "StartOptions",
     "State",
     "StateError",
     "SystemCallError",
     "TimedOutError",
     "TooNewError",
     "UnsupportedError",
+    "audit",
     "library_version",
     "list_sandboxes",
     "probe",
+    "remove_sandbox",
     "set_log_fd",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
 from . import _ffi
 from .types import DEVNULL, INHERIT, PIPE, Argv, Engine, Env, PathLike, Root, Stdio
@@ -55,6 +55,19 @@ def _name(name: str) -> bytes:
     return name.encode("utf-8")
 
 
+def _labels(values: Optional[Mapping[str, str]]) -> Optional[list[bytes]]:
+    if values is None:
+        return None
+    data: list[bytes] = []
+    for name, value in values.items():
+        if not name or "=" in name:
+            raise ValueError(f"labels: {name!r} cannot be the name of a label")
+        if "\0" in name or "\0" in value:
+            raise ValueError(f"labels: {name!r} holds a NUL byte")
+        data.append(name.encode("utf-8") + b"=" + value.encode("utf-8"))
+    return data
+
+
 def sandbox(
     *,
     name: Optional[str] = None,
@@ -64,6 +77,13 @@ def sandbox(
     overlay_bytes: int = 0,
     start_timeout: Optional[float] = None,
     stop_grace: Optional[float] = None,
+    detached: bool = False,
+    stored: bool = False,
+    replace: bool = False,
+    replace_grace: Optional[float] = None,
+    idle_timeout: Optional[float] = None,
+    max_duration: Optional[float] = None,
+    labels: Optional[Mapping[str, str]] = None,
     state_dir: Optional[PathLike] = None,
     msb_path: Optional[PathLike] = None,
 ) -> _ffi.SandboxArguments:
@@ -73,6 +93,9 @@ def sandbox(
         if not 0 <= number < 2**64:
             raise ValueError(f"{what} is out of range: {number}")
     return _ffi.SandboxArguments(
+        flags=(_ffi.CREATE_DETACHED if detached else 0)
+        | (_ffi.CREATE_STORED if stored else 0)
+        | (_ffi.CREATE_REPLACE if replace else 0),
         name=None if name is None else _name(name),
         msb_path=_optional(msb_path, "msb_path"),
         state_dir=_optional(state_dir, "state_dir"),
@@ -83,14 +106,43 @@ def sandbox(
         overlay_bytes=overlay_bytes,
         start_timeout_ms=limit(start_timeout, "start_timeout"),
         stop_grace_ms=grace(stop_grace),
+        replace_grace_ms=grace(replace_grace),
+        idle_timeout_ms=limit(idle_timeout, "idle_timeout"),
+        max_duration_ms=limit(max_duration, "max_duration"),
+        labels=_labels(labels),
     )
+
+
+def start(
+    name: str,
+    *,
+    detached: bool = False,
+    start_timeout: Optional[float] = None,
+    state_dir: Optional[PathLike] = None,
+    msb_path: Optional[PathLike] = None,
+) -> _ffi.SandboxArguments:
+    """See StartOptions."""
+    return _ffi.SandboxArguments(
+        flags=_ffi.CREATE_DETACHED if detached else 0,
+        name=_name(name),
+        msb_path=_optional(msb_path, "msb_path"),
+        state_dir=_optional(state_dir, "state_dir"),
+        start_timeout_ms=limit(start_timeout, "start_timeout"),
+    )
+
+
+def listing(
+    state_dir: Optional[PathLike], stopped: bool, labels: Optional[Mapping[str, str]]
+) -> tuple[Optional[bytes], int, Optional[list[bytes]]]:
+    """See list_sandboxes."""
+    return directory(state_dir), _ffi.LIST_STOPPED if stopped else 0, _labels(labels)
 
 
 def directory(path: Optional[PathLike]) -> Optional[bytes]:
     return _optional(path, "state_dir")
 
 
-def open_arguments(name: str, state_dir: Optional[PathLike]) -> tuple[bytes, Optional[bytes]]:
+def by_name(name: str, state_dir: Optional[PathLike]) -> tuple[bytes, Optional[bytes]]:
     return _name(name), directory(state_dir)
 
 

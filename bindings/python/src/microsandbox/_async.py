@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Tuple
 
 from . import _arguments, _ffi, _steps
-from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create
+from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._handle import Handle
 from .types import (
     DEVNULL,
@@ -21,6 +21,7 @@ from .types import (
     PathLike,
     SandboxInfo,
     SandboxOptions,
+    StartOptions,
     Stdio,
 )
 
@@ -145,7 +146,8 @@ class AsyncSandbox(SandboxBase):
     """A sandbox for asyncio: `async with AsyncSandbox() as sandbox`, or create().
 
     Leaving the block, as close(), stops it and waits until nothing of it is
-    left. See SandboxOptions for the arguments.
+    left; a detached one is given back and lives on. See SandboxOptions for the
+    arguments.
     """
 
     def __init__(self, **options: Unpack[SandboxOptions]) -> None:
@@ -159,11 +161,22 @@ class AsyncSandbox(SandboxBase):
         return await cls(**options).__aenter__()
 
     @classmethod
+    async def start(cls, name: str, **options: Unpack[StartOptions]) -> Self:
+        """Starts a stored sandbox that does not run, with its configuration.
+
+        It ends with this object unless `detached`. See StartOptions for the arguments.
+        """
+        self = cls()
+        self._entered = True
+        self._adopt(await _steps.run_async(start(_arguments.start(name, **options))))
+        return self
+
+    @classmethod
     async def open(cls, name: str, *, state_dir: Optional[PathLike] = None) -> Self:
         """A living sandbox of this user, by name. It does not end with this object."""
         self = cls()
         self._entered = True
-        raw = _ffi.sandbox_open(*_arguments.open_arguments(name, state_dir))
+        raw = _ffi.sandbox_open(*_arguments.by_name(name, state_dir))
         self._adopt(Handle(raw, "sandbox"))
         return self
 
@@ -213,7 +226,7 @@ class AsyncSandbox(SandboxBase):
     async def close(self) -> None:
         """Stops the sandbox and waits until nothing of it is left; once, then a no-op.
 
-        One that was opened or disarmed is given back and lives on.
+        One that is detached, disarmed or was opened is given back and lives on.
         """
         await _steps.run_async(self._close())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import weakref
 from typing import Optional
@@ -10,7 +11,7 @@ from . import _arguments, _ffi, _program
 from ._handle import Handle
 from ._info import info_of
 from ._steps import Steps
-from .errors import TimedOutError
+from .errors import MicrosandboxError, TimedOutError
 from .types import (
     DEVNULL,
     PIPE,
@@ -30,16 +31,45 @@ START_SECONDS = 30.0  # the header's default of start_timeout_ms
 
 def create(arguments: _ffi.SandboxArguments) -> Steps[Handle]:
     """Creates a sandbox; when that fails or is interrupted, nothing is left."""
-    handle = Handle(_ffi.sandbox_create(arguments), "sandbox", ends=True)
+    stored = bool(arguments.flags & _ffi.CREATE_STORED)
+    return _come_up(_ffi.sandbox_create(arguments), arguments, forget=stored)
+
+
+def start(arguments: _ffi.SandboxArguments) -> Steps[Handle]:
+    """Starts a stored sandbox; when that fails or is interrupted, it is as it was."""
+    return _come_up(_ffi.sandbox_start(arguments), arguments, forget=False)
+
+
+def _come_up(raw: int, arguments: _ffi.SandboxArguments, forget: bool) -> Steps[Handle]:
+    ends = not arguments.flags & _ffi.CREATE_DETACHED
+    handle = Handle(raw, "sandbox", ends)
     try:
         yield from handle.started()
     except GeneratorExit:
+        with contextlib.suppress(MicrosandboxError):
+            _ffi.kill(handle.raw(), signal.SIGKILL)
         handle.release()
         raise
     except BaseException:
-        yield from handle.close()
+        came_up = yield from _undo(handle)
+        if came_up and forget and arguments.name is not None:
+            with contextlib.suppress(MicrosandboxError):
+                _ffi.sandbox_remove(arguments.name, arguments.state_dir)
         raise
     return handle
+
+
+def _undo(handle: Handle) -> Steps[bool]:
+    """Ends what was begun and says whether it had come up; a detached one would outlive its handle."""
+    try:
+        with contextlib.suppress(MicrosandboxError):
+            _ffi.sandbox_stop(handle.raw(), 0)
+        yield from handle.until(_ffi.EVENT_DONE)
+        return handle.poll() is not None
+    except MicrosandboxError:
+        return False  # it never ran; what went wrong first is what the caller gets
+    finally:
+        handle.release()
 
 
 class SandboxBase:

@@ -22,6 +22,7 @@ CREATE_ASYNC, CREATE_DETACHED, CREATE_STORED, CREATE_REPLACE = 1, 2, 4, 8
 START_ASYNC = 1
 START_CLEAR_ENV = 2
 INFO_ATTACHED, INFO_OWNER, INFO_STORED = 1, 2, 4
+LIST_STOPPED = 1
 EVENT_READY = 1
 EVENT_DONE = 2
 STDIO_NULL, STDIO_PIPE, STDIO_FD, STDIO_INHERIT = range(4)
@@ -58,6 +59,7 @@ class SandboxOptions(ctypes.Structure):
         ("idle_timeout_ms", _i64),
         ("max_duration_ms", _i64),
         ("labels", ctypes.POINTER(_str)),
+        ("metrics_interval_ms", _i64),
     ]
 
 
@@ -99,6 +101,30 @@ class ListOptions(ctypes.Structure):
     ]
 
 
+class Metrics(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("known", _u32),
+        ("sampled_unix_ms", _i64),
+        ("uptime_ns", _i64),
+        ("cpu_time_ns", _i64),
+        ("cpu_permille", _u32),
+        ("programs", _u32),
+        ("memory_used_bytes", _u64),
+        ("memory_peak_bytes", _u64),
+        ("memory_limit_bytes", _u64),
+        ("overlay_used_bytes", _u64),
+        ("overlay_limit_bytes", _u64),
+        ("disk_read_bytes", _u64),
+        ("disk_written_bytes", _u64),
+        ("net_received_bytes", _u64),
+        ("net_sent_bytes", _u64),
+        ("pid", _i32),
+        ("reserved", _u32),
+        ("name", ctypes.c_char * 136),
+    ]
+
+
 class Stdio(ctypes.Structure):
     _fields_ = [("kind", _u32), ("reserved", _u32), ("fd", _i64)]
 
@@ -132,6 +158,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "msb_sandbox_info": SandboxInfo,
     "msb_sandbox_entry": SandboxEntry,
     "msb_list_options": ListOptions,
+    "msb_metrics": Metrics,
     "msb_stdio": Stdio,
     "msb_process_options": ProcessOptions,
     "msb_outcome": Outcome,
@@ -152,6 +179,8 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_sandbox_info_get": [_u64, _p(SandboxInfo)],
     "msb_sandbox_start": [_p(SandboxOptions), _p(_u64)],
     "msb_sandbox_remove": [_str, _str],
+    "msb_sandbox_metrics": [_u64, _p(Metrics)],
+    "msb_metrics_list": [_str, _p(Metrics), _u32, _p(_u32)],
     "msb_audit": [_str, ctypes.c_void_p, _u32, _p(_u32), _p(_u32)],
     "msb_sandbox_drain": [_u64, _i64],
     "msb_sandbox_stop": [_u64, _i64],
@@ -276,9 +305,14 @@ def set_log_fd(fd: int) -> None:
     _call("msb_set_log_fd", fd)
 
 
+def _strings(values: Sequence[bytes]) -> Any:
+    return (_str * (len(values) + 1))(*values, None)
+
+
 class SandboxArguments(NamedTuple):
     """msb_sandbox_options in Python values; 0 and None are the defaults."""
 
+    flags: int = 0  # CREATE_*, less CREATE_ASYNC
     name: Optional[bytes] = None
     msb_path: Optional[bytes] = None
     state_dir: Optional[bytes] = None
@@ -289,18 +323,35 @@ class SandboxArguments(NamedTuple):
     overlay_bytes: int = 0
     start_timeout_ms: int = 0
     stop_grace_ms: int = 0
+    replace_grace_ms: int = 0
+    idle_timeout_ms: int = 0
+    max_duration_ms: int = 0
+    labels: Optional[Sequence[bytes]] = None
 
 
 def _sandbox_options(arguments: SandboxArguments, flags: int) -> SandboxOptions:
-    return SandboxOptions(ctypes.sizeof(SandboxOptions), flags, *arguments)
+    _, *values, labels = arguments
+    options = SandboxOptions(ctypes.sizeof(SandboxOptions), flags, *values)
+    if labels is not None:
+        options.labels = _strings(labels)
+    return options
+
+
+def _begin(function: str, arguments: SandboxArguments) -> int:
+    out = _u64()
+    options = _sandbox_options(arguments, arguments.flags | CREATE_ASYNC)
+    _call(function, ctypes.byref(options), ctypes.byref(out))
+    return out.value
 
 
 def sandbox_create(arguments: SandboxArguments) -> int:
     """Begins to create a sandbox; EVENT_READY tells when that has ended."""
-    out = _u64()
-    options = _sandbox_options(arguments, CREATE_ASYNC)
-    _call("msb_sandbox_create", ctypes.byref(options), ctypes.byref(out))
-    return out.value
+    return _begin("msb_sandbox_create", arguments)
+
+
+def sandbox_start(arguments: SandboxArguments) -> int:
+    """Begins to start a stored sandbox; EVENT_READY tells when that has ended."""
+    return _begin("msb_sandbox_start", arguments)
 
 
 def sandbox_open(name: bytes, state_dir: Optional[bytes]) -> int:
@@ -309,16 +360,26 @@ def sandbox_open(name: bytes, state_dir: Optional[bytes]) -> int:
     return out.value
 
 
+def sandbox_remove(name: bytes, state_dir: Optional[bytes]) -> None:
+    _call("msb_sandbox_remove", name, state_dir)
+
+
 def probe(arguments: SandboxArguments) -> SandboxInfo:
+    """The sandbox of the trial is not detached or stored, and replaces nothing."""
     info = _sized(SandboxInfo)
     _call("msb_probe", ctypes.byref(_sandbox_options(arguments, 0)), ctypes.byref(info))
     return info
 
 
-def sandbox_list(state_dir: Optional[bytes]) -> list[SandboxEntry]:
+def sandbox_list(
+    state_dir: Optional[bytes], flags: int, labels: Optional[Sequence[bytes]]
+) -> list[SandboxEntry]:
     capacity = 64
     options = _sized(ListOptions)
+    options.flags = flags
     options.state_dir = state_dir
+    if labels is not None:
+        options.labels = _strings(labels)
     while True:
         entries = (SandboxEntry * capacity)()
         entries[0].size = ctypes.sizeof(SandboxEntry)
@@ -329,6 +390,27 @@ def sandbox_list(state_dir: Optional[bytes]) -> list[SandboxEntry]:
             capacity = max(count.value, capacity) * 2  # more may appear meanwhile
             continue
         return list(entries)[: count.value]
+
+
+def audit(state_dir: Optional[bytes]) -> tuple[bytes, int]:
+    """The lines of the audit and how many of them are orphans."""
+    capacity = 1 << 14
+    while True:
+        buffer = ctypes.create_string_buffer(capacity)
+        length, orphans = _u32(), _u32()
+        try:
+            _call(
+                "msb_audit",
+                state_dir,
+                buffer,
+                capacity,
+                ctypes.byref(length),
+                ctypes.byref(orphans),
+            )
+        except BufferTooSmallError:
+            capacity = max(length.value, capacity) * 2  # more may appear meanwhile
+            continue
+        return buffer.raw[: length.value], orphans.value
 
 
 def sandbox_pid(sandbox: int) -> int:
@@ -359,10 +441,6 @@ def sandbox_stop(sandbox: int, grace_ms: int) -> None:
 
 def sandbox_disarm(sandbox: int) -> None:
     _call("msb_sandbox_disarm", sandbox)
-
-
-def _strings(values: Sequence[bytes]) -> Any:
-    return (_str * (len(values) + 1))(*values, None)
 
 
 class ProcessArguments(NamedTuple):

@@ -8,11 +8,10 @@ import warnings
 from typing import Optional
 
 from . import _ffi
+from ._info import CAUSES
 from ._steps import Steps, Wait, deadline_after
 from .errors import ClosedError, ForkedError, InternalError, TimedOutError
 from .types import Cause, Outcome
-
-CAUSES = {int(cause): cause for cause in Cause}
 
 
 def outcome_of(raw: _ffi.Outcome) -> Outcome:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from . import _ffi
-from .types import Engine, SandboxEntry, SandboxInfo, State
+from .types import Audit, Cause, Engine, SandboxEntry, SandboxInfo, State
+
+CAUSES = {int(cause): cause for cause in Cause}
 
 
 def info_of(raw: _ffi.SandboxInfo) -> SandboxInfo:
@@ -23,13 +25,27 @@ def info_of(raw: _ffi.SandboxInfo) -> SandboxInfo:
     )
 
 
+def _lines(data: bytes) -> list[str]:
+    # Not splitlines, which ends lines at characters that a label may hold.
+    return [line for line in data.decode("utf-8", "replace").split("\n") if line]
+
+
 def entry_of(raw: _ffi.SandboxEntry) -> SandboxEntry:
     name: bytes = raw.name
+    runs = raw.pid != 0
+    labels = (line.partition("=") for line in _lines(raw.labels))
     return SandboxEntry(
         name=name.decode("utf-8", "replace"),
         state=State(raw.state),
-        engine=Engine(raw.engine),
+        engine=Engine(raw.engine) if runs else None,
         attached=bool(raw.flags & _ffi.INFO_ATTACHED),
-        pid=raw.pid,
+        stored=bool(raw.flags & _ffi.INFO_STORED),
+        pid=raw.pid if runs else None,
+        last_cause=None if runs else CAUSES.get(raw.last_cause, Cause.UNKNOWN),
+        labels={name: value for name, _, value in labels},
         created=raw.created_unix_ms / 1000,
     )
+
+
+def audit_of(text: bytes, orphans: int) -> Audit:
+    return Audit(orphans, _lines(text))

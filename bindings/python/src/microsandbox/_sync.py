@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Optional, cast
 
 from . import _arguments, _ffi, _steps
-from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create
+from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._handle import Handle
 from .types import (
     DEVNULL,
@@ -21,6 +21,7 @@ from .types import (
     PathLike,
     SandboxInfo,
     SandboxOptions,
+    StartOptions,
     Stdio,
 )
 
@@ -92,7 +93,8 @@ class Sandbox(SandboxBase):
     """A sandbox, created by calling this class.
 
     Leaving its `with` block, as close(), stops it and waits until nothing of it
-    is left. See SandboxOptions for the arguments.
+    is left; a detached one is given back and lives on. See SandboxOptions for
+    the arguments.
     """
 
     def __init__(self, **options: Unpack[SandboxOptions]) -> None:
@@ -104,10 +106,20 @@ class Sandbox(SandboxBase):
         return cls(**options)
 
     @classmethod
+    def start(cls, name: str, **options: Unpack[StartOptions]) -> Self:
+        """Starts a stored sandbox that does not run, with its configuration.
+
+        It ends with this object unless `detached`. See StartOptions for the arguments.
+        """
+        self = cls.__new__(cls)
+        self._adopt(_steps.run(start(_arguments.start(name, **options))))
+        return self
+
+    @classmethod
     def open(cls, name: str, *, state_dir: Optional[PathLike] = None) -> Self:
         """A living sandbox of this user, by name. It does not end with this object."""
         self = cls.__new__(cls)
-        raw = _ffi.sandbox_open(*_arguments.open_arguments(name, state_dir))
+        raw = _ffi.sandbox_open(*_arguments.by_name(name, state_dir))
         self._adopt(Handle(raw, "sandbox"))
         return self
 
@@ -165,7 +177,7 @@ class Sandbox(SandboxBase):
     def close(self) -> None:
         """Stops the sandbox and waits until nothing of it is left; once, then a no-op.
 
-        One that was opened or disarmed is given back and lives on.
+        One that is detached, disarmed or was opened is given back and lives on.
         """
         _steps.run(self._close())
 

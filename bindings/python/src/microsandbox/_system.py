@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Mapping, Optional
 
 from . import _arguments, _ffi
-from ._info import entry_of, info_of
-from .types import PathLike, SandboxEntry, SandboxInfo, SandboxOptions
+from ._info import audit_of, entry_of, info_of
+from .types import Audit, PathLike, SandboxEntry, SandboxInfo, SandboxOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -17,14 +17,36 @@ def library_version() -> str:
     return _ffi.version()
 
 
-def list_sandboxes(state_dir: Optional[PathLike] = None) -> list[SandboxEntry]:
-    """The living sandboxes of a state directory, by name."""
-    return [entry_of(entry) for entry in _ffi.sandbox_list(_arguments.directory(state_dir))]
+def list_sandboxes(
+    state_dir: Optional[PathLike] = None,
+    *,
+    stopped: bool = False,
+    labels: Optional[Mapping[str, str]] = None,
+) -> list[SandboxEntry]:
+    """The living sandboxes of a state directory, by name.
+
+    With `stopped` also the stored ones that do not run; with `labels` only those
+    that have all of these.
+    """
+    raw = _ffi.sandbox_list(*_arguments.listing(state_dir, stopped, labels))
+    return [entry_of(entry) for entry in raw]
+
+
+def remove_sandbox(name: str, *, state_dir: Optional[PathLike] = None) -> None:
+    """Forgets a stored sandbox; StateError while it runs."""
+    _ffi.sandbox_remove(*_arguments.by_name(name, state_dir))
+
+
+def audit(state_dir: Optional[PathLike] = None) -> Audit:
+    """Sweeps what dead sandboxes left under a state directory, and lists all that
+    the library made there and that still exists."""
+    return audit_of(*_ffi.audit(_arguments.directory(state_dir)))
 
 
 def probe(**options: Unpack[SandboxOptions]) -> SandboxInfo:
     """Boots a sandbox with these options, runs a program in it, and tells what
-    would be enforced by what; an error names the cause and the remedy.
+    would be enforced by what; an error names the cause and the remedy. The
+    sandbox of the trial is never detached or stored, and replaces nothing.
 
     Blocks for about a second, at most start_timeout; in asyncio use to_thread.
     """

@@ -102,7 +102,7 @@ class NotFoundError(MicrosandboxError, FileNotFoundError):
 
 
 class ExistsError(MicrosandboxError, FileExistsError):
-    """A living sandbox has this name."""
+    """A living or stored sandbox has this name."""
 
     CODE = -8
 

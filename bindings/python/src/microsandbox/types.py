@@ -72,8 +72,24 @@ class SandboxOptions(TypedDict, total=False):
     overlay_bytes: int  #: for changes to the root; half of memory_bytes
     start_timeout: Optional[float]  #: seconds; 30
     stop_grace: Optional[float]  #: seconds between TERM and KILL at close; 2
+    detached: bool  #: once started, it lives on without this process, and after close
+    stored: bool  #: its configuration, not its files, is kept under the name until remove_sandbox
+    replace: bool  #: ends and forgets a sandbox that has the name
+    replace_grace: Optional[float]  #: seconds for the programs of the replaced one; 10
+    idle_timeout: Optional[float]  #: seconds without a program or a request after which it ends
+    max_duration: Optional[float]  #: seconds after which it ends
+    labels: Optional[Mapping[str, str]]  #: to find it by in lists; 1000 bytes in all
     state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
     msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
+
+
+class StartOptions(TypedDict, total=False):
+    """The keyword arguments of start: what the configuration of a stored sandbox leaves open."""
+
+    detached: bool
+    start_timeout: Optional[float]
+    state_dir: Optional[PathLike]
+    msb_path: Optional[PathLike]
 
 
 class State(enum.IntEnum):
@@ -102,14 +118,25 @@ class SandboxInfo:
 
 @dataclass(frozen=True)
 class SandboxEntry:
-    """A living sandbox in a state directory."""
+    """A sandbox in a state directory: one that lives, or a stored one that does not run."""
 
     name: str
     state: State
-    engine: Engine
-    attached: bool
-    pid: int
+    engine: Optional[Engine]  #: None when it does not run
+    attached: bool  #: ends with its owner
+    stored: bool  #: its configuration is kept
+    pid: Optional[int]  #: the supervisor's process id; None when it does not run
+    last_cause: Optional[Cause]  #: how the last run ended; None while it runs
+    labels: dict[str, str]
     created: float  #: seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the library made and what still exists."""
+
+    orphans: int  #: how many lines belong to no living or stored sandbox: a leak
+    lines: list[str]  #: "kind: detail"
 
 
 class Cause(enum.IntEnum):
