@@ -141,10 +141,9 @@ func (o Options) completeLife(cfg *control.Config) error {
 
 // places finds the directories.
 func (o Options) places(cfg *control.Config) (err error) {
-	if o.Stored {
-		if cfg.StoredDir, err = o.State.ResolveStored(); err != nil {
-			return err
-		}
+	cfg.Stored = o.Stored
+	if cfg.StoredDir, err = o.State.ResolveStored(); err != nil {
+		return err
 	}
 	cfg.StateDir, err = o.State.Resolve()
 	return err

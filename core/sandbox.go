@@ -2,7 +2,9 @@ package core
 
 import (
 	"context"
+	"errors"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
@@ -86,7 +88,7 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 	alive := func(pid int) bool { return pid == rec.Supervisor.Pid && rec.Supervisor.Alive() }
 	var cfg control.Config
 	if rec.Stored {
-		cfg.Name, cfg.StateDir = name, path
+		cfg.Name, cfg.StateDir, cfg.Stored = name, path, true
 		if cfg.StoredDir, err = state.ResolveStored(); err != nil {
 			return nil, err
 		}
@@ -99,8 +101,9 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 }
 
 // Probe boots a sandbox with these options, runs a program in it, and returns
-// what is enforced by what.
+// what is enforced by what. It never lives on, is kept, or replaces another.
 func Probe(ctx context.Context, o Options) (Info, error) {
+	o.Name, o.Detached, o.Stored, o.Replace, o.SampleEvery = "", false, false, false, -1
 	sb, err := Create(o)
 	if err != nil {
 		return Info{}, err
@@ -117,7 +120,35 @@ func Probe(ctx context.Context, o Options) (Info, error) {
 	if err := sb.StartErr(); err != nil {
 		return Info{}, err
 	}
+	if err := probeProgram(ctx, sb); err != nil {
+		return Info{}, err
+	}
 	return sb.Info(ctx)
+}
+
+// probeProgram runs true(1). A root without it has been booted all the same, with
+// our own program as its pid 1.
+func probeProgram(ctx context.Context, sb *Sandbox) error {
+	p, err := sb.Start(ProcessOptions{Argv: []string{"true"}})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := p.StartErr(); err != nil {
+		if errors.Is(err, syscall.ENOENT) {
+			return nil
+		}
+		return err
+	}
+	if out := p.Outcome(); out.Cause != handle.CauseExited || out.ExitCode != 0 {
+		return fault.New(fault.Boot, fault.StageEngine, "probe: true(1) ended with cause %d, code %d, signal %d", out.Cause, out.ExitCode, out.Signal)
+	}
+	return nil
 }
 
 // Info asks the supervisor what the sandbox is and does.
@@ -157,5 +188,6 @@ func sweepAll(root *store.Root) {
 	defer fault.Recover("sweep")
 	root.SweepAll()
 	root.KillWedged(control.Ping)
+	root.KillLost()
 	handle.SweepMetrics(root.Path())
 }

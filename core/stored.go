@@ -34,7 +34,7 @@ func StartStored(o Options) (*Sandbox, error) {
 	if err := json.Unmarshal(rec.Config, &cfg); err != nil || cfg.Protocol != control.Protocol {
 		return nil, fault.New(fault.Unsupported, fault.StageState, "sandbox %q was stored by another version: remove it and create it again", o.Name)
 	}
-	cfg.Name, cfg.StoredDir, cfg.StartAgain, cfg.Detached, cfg.OwnerPid = o.Name, dir, true, o.Detached, os.Getpid()
+	cfg.Name, cfg.Stored, cfg.StoredDir, cfg.StartAgain, cfg.Detached, cfg.OwnerPid = o.Name, true, dir, true, o.Detached, os.Getpid()
 	if cfg.ID, err = randomHex(12); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func Remove(name string, state State) error {
 // killed notes on the shelf that a stored sandbox was killed on request, which its
 // supervisor could not do: it has not crashed. nil for a temporary one.
 func killed(cfg control.Config) func() {
-	if cfg.StoredDir == "" {
+	if !cfg.Stored {
 		return nil
 	}
 	return func() {
@@ -135,7 +135,7 @@ func killed(cfg control.Config) func() {
 func ownRecord(name string) store.Record {
 	start, _ := store.StartTime(os.Getpid())
 	self := store.Process{Pid: os.Getpid(), Start: start}
-	return store.Record{Name: name, Supervisor: self, Owner: self, State: handle.StateStarting, CreatedMS: time.Now().UnixMilli()}
+	return store.Record{Name: name, Supervisor: self, Owner: self, Momentary: true, CreatedMS: time.Now().UnixMilli()}
 }
 
 // clear ends and forgets the sandbox that has the name of cfg: TERM, grace, KILL.

@@ -90,7 +90,7 @@ typedef int32_t msb_result;
 #define MSB_E_CANCELED     (-5)  /* msb_cancel was called */
 #define MSB_E_CLOSED       (-6)  /* the handle was closed during the call */
 #define MSB_E_NOT_FOUND    (-7)  /* no such sandbox, file or directory */
-#define MSB_E_EXISTS       (-8)  /* a living sandbox has this name */
+#define MSB_E_EXISTS       (-8)  /* a living or stored sandbox has this name */
 #define MSB_E_PERMISSION   (-9)  /* the operating system refused */
 #define MSB_E_UNSUPPORTED (-10)  /* this engine, kernel or build cannot do it */
 #define MSB_E_LIMIT       (-11)  /* too many or too large (descriptors, memory, argv) */

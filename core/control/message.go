@@ -82,9 +82,10 @@ type Config struct {
 	Labels       []string       `json:"labels,omitempty"`   // NAME=VALUE
 	IdleTimeout  time.Duration  `json:"idle_ns,omitempty"`  // 0: none
 	MaxDuration  time.Duration  `json:"max_ns,omitempty"`   // 0: none
-	StoredDir    string         `json:"-"`                  // where to keep this configuration; "": nowhere
+	StoredDir    string         `json:"-"`                  // where stored configurations are
 	Metrics      *metrics.Token `json:"metrics,omitempty"`  // reserved slot; nil: none
 	SampleEvery  time.Duration  `json:"sample_ns,omitempty"`
+	Stored       bool           `json:"stored,omitempty"`
 	StartAgain   bool           `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
 }
 

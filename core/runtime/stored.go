@@ -22,8 +22,8 @@ type stored struct {
 // openStored finds or makes the record. The caller holds the claim on the name,
 // so nobody else writes it.
 func openStored(cfg *control.Config, created time.Time) (*stored, error) {
-	if cfg.StoredDir == "" {
-		return nil, nil
+	if !cfg.Stored {
+		return nil, checkNotStored(cfg)
 	}
 	shelf, err := store.OpenShelf(cfg.StoredDir)
 	if err != nil {
@@ -35,7 +35,7 @@ func openStored(cfg *control.Config, created time.Time) (*stored, error) {
 	case err != nil && fault.From(err).Code == fault.NotFound && k.fresh:
 		err = k.fill(cfg, created)
 	case err == nil && k.fresh:
-		err = fault.New(fault.Exists, fault.StageState, "a sandbox named %q is stored: start, replace or remove it", cfg.Name)
+		err = alreadyStored(cfg.Name)
 	}
 	if err == nil {
 		k.rec.Running = true
@@ -48,6 +48,28 @@ func openStored(cfg *control.Config, created time.Time) (*stored, error) {
 	}
 	failpoint.Point("stored.marked")
 	return k, nil
+}
+
+// checkNotStored refuses a temporary sandbox under a stored one's name. A shelf
+// that is not ours, such as in another user's $HOME, holds no names of ours.
+func checkNotStored(cfg *control.Config) error {
+	shelf, err := store.OpenExistingShelf(cfg.StoredDir)
+	if err != nil || shelf == nil {
+		return nil
+	}
+	defer shelf.Close()
+	_, err = shelf.Get(cfg.Name)
+	if err == nil {
+		return alreadyStored(cfg.Name)
+	}
+	if fault.From(err).Code == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
+func alreadyStored(name string) error {
+	return fault.New(fault.Exists, fault.StageState, "a sandbox named %q is stored: start, replace or remove it", name)
 }
 
 // fill makes the record of a new sandbox: what is of one run only is left out.

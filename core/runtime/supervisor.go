@@ -160,7 +160,7 @@ func (s *supervisor) newRecord() store.Record {
 		Supervisor:  store.Process{Pid: os.Getpid(), Start: self},
 		Owner:       store.Process{Pid: s.cfg.OwnerPid, Start: owner},
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
-		Labels: s.cfg.Labels, Stored: s.cfg.StoredDir != "",
+		Labels: s.cfg.Labels, Stored: s.cfg.Stored,
 	}
 }
 
@@ -296,6 +296,7 @@ func machineCause(c engine.Cause) uint32 {
 func (s *supervisor) sweepOthers() {
 	s.root.SweepAll()
 	s.root.KillWedged(control.Ping)
+	s.root.KillLost()
 	handle.SweepMetrics(s.cfg.StateDir)
 }
 

@@ -26,7 +26,13 @@ func (r *Root) Audit() ([]Finding, error) {
 	var out []Finding
 	known := map[int]bool{os.Getpid(): true}
 	for _, entry := range entries {
+		if !isKey(entry) && tempOwnerAlive(entry) {
+			continue // being made or removed right now
+		}
 		rec, err := r.read(entry)
+		if err == nil && rec.Momentary {
+			continue
+		}
 		if err != nil || !rec.Supervisor.Alive() {
 			out = append(out, Finding{"directory", filepath.Join(r.dir.Name(), entry), true})
 			continue

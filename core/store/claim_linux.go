@@ -71,14 +71,14 @@ func (r *Root) Claim(rec Record) (*Claim, error) {
 	return c, nil
 }
 
-// dying reports whether an entry's supervisor is dead although its lock is held:
-// somebody else is sweeping it.
+// dying reports whether an entry's lock is held only for a moment: its supervisor
+// is dead and somebody else is sweeping it, or it never was a sandbox.
 func (r *Root) dying(entry string) bool {
 	rec, err := r.read(entry)
 	if err != nil {
 		return r.absent(entry)
 	}
-	return rec.BootID == BootID() && !rec.Supervisor.Alive()
+	return rec.Momentary || rec.BootID == BootID() && !rec.Supervisor.Alive()
 }
 
 // prepare makes the directory under its temporary name, locked and with a record.
@@ -175,7 +175,10 @@ func (c *Claim) write() error {
 // Remove takes the directory away, as one step for others, and gives up the
 // lock. Idempotent; the claim is of no use afterwards.
 func (c *Claim) Remove() error {
-	err := c.root.discard(c.entry)
+	var err error
+	if c.named() {
+		err = c.root.discard(c.entry)
+	}
 	if c.dir != nil {
 		c.dir.Close()
 	}
@@ -183,6 +186,17 @@ func (c *Claim) Remove() error {
 		c.lock.Close()
 	}
 	return err
+}
+
+// named reports whether our entry is still this directory: somebody may have
+// deleted it, and another sandbox have taken the name.
+func (c *Claim) named() bool {
+	if c.dir == nil {
+		return true
+	}
+	var ours, now unix.Stat_t
+	return unix.Fstat(c.DirFD(), &ours) == nil &&
+		unix.Fstatat(c.root.fd(), c.entry, &now, unix.AT_SYMLINK_NOFOLLOW) == nil && ours.Ino == now.Ino && ours.Dev == now.Dev
 }
 
 // discard renames an entry out of sight and deletes it. The caller holds its lock.

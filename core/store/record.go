@@ -25,6 +25,7 @@ type Record struct {
 	OverlayBytes uint64    `json:"overlay_bytes"`
 	Labels       []string  `json:"labels,omitempty"`
 	Stored       bool      `json:"stored,omitempty"`
+	Momentary    bool      `json:"momentary,omitempty"` // no sandbox: somebody holds the name for a few steps
 }
 
 // recordVersion is the version of Record on disk.

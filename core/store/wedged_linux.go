@@ -28,23 +28,38 @@ func (r *Root) KillWedged(ping func(dirfd int, timeout time.Duration) bool) {
 		if err != nil {
 			continue
 		}
-		if !ping(fd, pingLimit) {
+		begin := time.Now()
+		// One without a socket is starting or ending, and has the same time for it.
+		if !ping(fd, pingLimit) && !endedBy(rec.Supervisor, begin.Add(pingLimit)) {
 			kill(rec.Supervisor)
-			r.sweepEntry(entry)
 		}
+		r.sweepEntry(entry)
 		unix.Close(fd)
 	}
 }
 
-// kill ends exactly this process and waits for its death.
+// endedBy waits until a process has ended.
+func endedBy(p Process, deadline time.Time) bool {
+	fd, err := unix.PidfdOpen(p.Pid, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	return !p.Alive() || pollUntil(fd, deadline)
+}
+
+// kill ends exactly this supervisor and waits for its death, and that of its
+// children, which no record may name yet.
 func kill(p Process) {
 	fd, err := unix.PidfdOpen(p.Pid, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
+	children := Children(p.Pid)
 	if p.Alive() && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
 		pollUntil(fd, time.Now().Add(deathLimit))
+		WaitGone(children)
 	}
 }
 

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// SuperviseCommand is the first argument of msb as a supervisor.
+const SuperviseCommand = "supervise"
+
+// Labels are the words on a supervisor's command line that let a sweep find one
+// which no record names: before its claim, and after it has given that up.
+func Labels(stateDir string, owner int) []string {
+	return []string{"--state=" + key(filepath.Clean(stateDir)), "--owner=" + strconv.Itoa(owner)}
+}
+
+// KillLost ends supervisors of this root that no record names and whose owner is
+// dead. Such a one is starting or ending and does either by itself, in
+// milliseconds, unless it is stopped or hangs.
+func (r *Root) KillLost() {
+	lost := r.lost()
+	if len(lost) == 0 {
+		return
+	}
+	deadline := time.Now().Add(pingLimit)
+	for _, p := range lost {
+		if !endedBy(p, deadline) && !r.recorded()[p.Pid] {
+			kill(p)
+		}
+	}
+	r.SweepAll()
+}
+
+// lost finds them. The processes are listed first: one that claims its name in
+// between is not taken for lost.
+func (r *Root) lost() []Process {
+	all := r.orphaned()
+	if len(all) == 0 {
+		return nil
+	}
+	known := r.recorded()
+	var out []Process
+	for _, p := range all {
+		if !known[p.Pid] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// recorded are the supervisors that entries under their names speak of.
+func (r *Root) recorded() map[int]bool {
+	pids := map[int]bool{}
+	entries, _ := r.entries()
+	for _, entry := range entries {
+		if rec, err := r.read(entry); err == nil && isKey(entry) {
+			pids[rec.Supervisor.Pid] = true
+		}
+	}
+	return pids
+}
+
+// orphaned are the supervisors of this root whose parent is not their owner any
+// more.
+func (r *Root) orphaned() []Process {
+	label := Labels(r.path, 0)[0]
+	procs, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer procs.Close()
+	names, _ := procs.Readdirnames(-1)
+	var out []Process
+	var buf [512]byte // the longest name, and the labels
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		fields := bytes.Split(commandLine(pid, buf[:]), []byte{0})
+		if len(fields) < 5 || string(fields[1]) != SuperviseCommand || string(fields[3]) != label {
+			continue
+		}
+		owner, _ := strconv.Atoi(strings.TrimPrefix(string(fields[4]), "--owner="))
+		if start, err := StartTime(pid); err == nil && parentOf(pid) != owner {
+			out = append(out, Process{Pid: pid, Start: start})
+		}
+	}
+	return out
+}
+
+// commandLine reads the beginning of a command line, with as few calls as can be:
+// it is asked of every process of the machine.
+func commandLine(pid int, buf []byte) []byte {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	n, _ := unix.Read(fd, buf)
+	return buf[:max(n, 0)]
+}
