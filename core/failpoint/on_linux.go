@@ -6,6 +6,7 @@ package failpoint
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -39,5 +40,9 @@ func Point(step string) {
 	if action == "kill" {
 		signal = syscall.SIGKILL
 	}
-	syscall.Kill(os.Getpid(), signal)
+	// To this thread, which it stops on the way out of the call: sent to the process
+	// it would stop some other thread first, and this one would go on.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	syscall.Tgkill(os.Getpid(), syscall.Gettid(), signal)
 }

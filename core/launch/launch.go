@@ -12,6 +12,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 // Descriptors of a supervisor, placed by the spawner. 0 and 1 are /dev/null, 2
@@ -27,7 +28,7 @@ const (
 const DetachByte = 0x01
 
 // SuperviseCommand is the first argument of msb as a supervisor.
-const SuperviseCommand = "supervise"
+const SuperviseCommand = store.SuperviseCommand
 
 // libexecDir is where `make install` put msb; set by the linker.
 var libexecDir string

@@ -18,6 +18,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/store"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
@@ -124,7 +125,8 @@ func TestWhatTheChildGets(t *testing.T) {
 	assert.Equal(t, "/", w.Cwd)
 	assert.Equal(t, w.Pid, w.Sid, "a session of its own")
 	assert.Equal(t, child.Pid, w.Pid)
-	assert.Equal(t, []string{"msb", "supervise", "--name=report"}, w.Args, "labels only")
+	labels := store.Labels(w.Config.StateDir, w.Config.OwnerPid)
+	assert.Equal(t, append([]string{"msb", "supervise", "--name=report"}, labels...), w.Args, "labels only")
 	assert.Equal(t, "0000000000000000", w.Blocked)
 	assert.Equal(t, "0000000000000000", w.Ignored)
 	assert.Equal(t, "secret in the configuration", w.Config.ID)

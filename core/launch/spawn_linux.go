@@ -16,6 +16,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 // Child is a supervisor that has proved its exec.
@@ -41,7 +42,7 @@ func Start(ctx context.Context, path string, cfg control.Config) (*Child, error)
 		return nil, fault.Wrap(err, fault.IO, fault.StageLaunch, "prepare supervisor")
 	}
 	defer startup.Close()
-	argv := []string{"msb", SuperviseCommand, "--name=" + cfg.Name}
+	argv := append([]string{"msb", SuperviseCommand, "--name=" + cfg.Name}, store.Labels(cfg.StateDir, cfg.OwnerPid)...)
 	if cfg.Engine != "" {
 		argv = append(argv, "--engine="+cfg.Engine)
 	}

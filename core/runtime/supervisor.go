@@ -259,7 +259,7 @@ func (s *supervisor) shutdown() {
 		select {
 		case <-s.empty: // nobody to be asked
 		default:
-			s.machine.SignalAll(sigTerm)
+			go s.machine.SignalAll(sigTerm) // a stopped engine does not answer
 			timer := time.NewTimer(grace)
 			select {
 			case <-s.empty:

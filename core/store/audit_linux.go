@@ -19,6 +19,9 @@ type Finding struct {
 // Audit lists everything of this state root that exists: what living sandboxes
 // have, and what is left of others. The caller has swept before.
 func (r *Root) Audit() ([]Finding, error) {
+	// Processes first: one of a sandbox that starts meanwhile is not among them, and
+	// of one that ends meanwhile not alive.
+	supervisors, engines := r.supervisors(), r.engines()
 	entries, err := r.entries()
 	if err != nil {
 		return nil, err
@@ -48,27 +51,37 @@ func (r *Root) Audit() ([]Finding, error) {
 			}
 		}
 	}
-	out = append(out, r.strayProcesses(known)...)
+	for _, s := range supervisors {
+		if !known[s.Pid] && s.Alive() { // it starts or ends, or ought to
+			out = append(out, Finding{"supervisor", fmt.Sprintf("pid %d", s.Pid), !s.owned})
+			known[s.Pid] = true
+		}
+	}
+	for _, p := range engines {
+		if !known[p.Pid] && !known[parentOf(p.Pid)] && p.Alive() {
+			out = append(out, Finding{"process", fmt.Sprintf("pid %d of the engine", p.Pid), true})
+		}
+	}
 	return append(out, r.mounts()...), nil
 }
 
-// strayProcesses finds engine processes of this root, which carry its path on
-// their command line, that no living sandbox has.
-func (r *Root) strayProcesses(known map[int]bool) []Finding {
-	var out []Finding
+// engines finds the engines' processes of this root, which carry its path on
+// their command line.
+func (r *Root) engines() []Process {
+	var out []Process
 	prefix := []byte(r.dir.Name() + "/")
 	procs, _ := os.ReadDir("/proc")
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
-		if err != nil || known[pid] {
+		if err != nil {
 			continue
 		}
 		argv, _ := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if _, err := StartTime(pid); err != nil || !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
+		if !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
 			continue
 		}
-		if parent := parentOf(pid); !known[parent] {
-			out = append(out, Finding{"process", fmt.Sprintf("pid %d: %.40s", pid, bytes.ReplaceAll(argv, []byte{0}, []byte(" "))), true})
+		if start, err := StartTime(pid); err == nil {
+			out = append(out, Process{Pid: pid, Start: start})
 		}
 	}
 	return out

@@ -72,13 +72,18 @@ func (r *Root) Claim(rec Record) (*Claim, error) {
 }
 
 // dying reports whether an entry's lock is held only for a moment: its supervisor
-// is dead and somebody else is sweeping it, or it never was a sandbox.
+// is dead and its last threads are ending, for which this waits, or somebody else
+// is sweeping it, or it never was a sandbox.
 func (r *Root) dying(entry string) bool {
 	rec, err := r.read(entry)
 	if err != nil {
 		return r.absent(entry)
 	}
-	return rec.Momentary || rec.BootID == BootID() && !rec.Supervisor.Alive()
+	if rec.Momentary || rec.BootID != BootID() || rec.Supervisor.Alive() {
+		return rec.Momentary
+	}
+	endedBy(rec.Supervisor, time.Now().Add(deathLimit))
+	return true
 }
 
 // prepare makes the directory under its temporary name, locked and with a record.

@@ -40,15 +40,17 @@ func (r *Root) KillLost() {
 // lost finds them. The processes are listed first: one that claims its name in
 // between is not taken for lost.
 func (r *Root) lost() []Process {
-	all := r.orphaned()
-	if len(all) == 0 {
-		return nil
-	}
-	known := r.recorded()
 	var out []Process
-	for _, p := range all {
-		if !known[p.Pid] {
-			out = append(out, p)
+	var known map[int]bool
+	for _, s := range r.supervisors() {
+		if s.owned {
+			continue
+		}
+		if known == nil {
+			known = r.recorded()
+		}
+		if !known[s.Pid] {
+			out = append(out, s.Process)
 		}
 	}
 	return out
@@ -66,9 +68,14 @@ func (r *Root) recorded() map[int]bool {
 	return pids
 }
 
-// orphaned are the supervisors of this root whose parent is not their owner any
-// more.
-func (r *Root) orphaned() []Process {
+// supervisor is a process of this root.
+type supervisor struct {
+	Process
+	owned bool // its parent is its owner, which lives
+}
+
+// supervisors finds those of this root, with or without a record.
+func (r *Root) supervisors() []supervisor {
 	label := Labels(r.path, 0)[0]
 	procs, err := os.Open("/proc")
 	if err != nil {
@@ -76,7 +83,7 @@ func (r *Root) orphaned() []Process {
 	}
 	defer procs.Close()
 	names, _ := procs.Readdirnames(-1)
-	var out []Process
+	var out []supervisor
 	var buf [512]byte // the longest name, and the labels
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -88,8 +95,8 @@ func (r *Root) orphaned() []Process {
 			continue
 		}
 		owner, _ := strconv.Atoi(strings.TrimPrefix(string(fields[4]), "--owner="))
-		if start, err := StartTime(pid); err == nil && parentOf(pid) != owner {
-			out = append(out, Process{Pid: pid, Start: start})
+		if start, err := StartTime(pid); err == nil {
+			out = append(out, supervisor{Process{Pid: pid, Start: start}, parentOf(pid) == owner})
 		}
 	}
 	return out

@@ -13,20 +13,28 @@ import (
 // boot id it tells a process from a later one with the same id. A zombie has
 // ended: it is an error.
 func StartTime(pid int) (uint64, error) {
+	start, zombie, err := processStat(pid)
+	if err == nil && zombie {
+		return 0, fmt.Errorf("process %d: %w", pid, os.ErrProcessDone)
+	}
+	return start, err
+}
+
+// processStat also knows zombies. A zombie may be the first thread only: until the
+// others have ended, the process keeps its files, and so its locks.
+func processStat(pid int) (start uint64, zombie bool, err error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	// The command may hold spaces and parentheses; the fields start after the last ')'.
 	i := bytes.LastIndexByte(data, ')')
 	fields := strings.Fields(string(data[max(i+1, 0):]))
 	if i < 0 || len(fields) < 20 {
-		return 0, fmt.Errorf("malformed /proc/%d/stat", pid)
+		return 0, false, fmt.Errorf("malformed /proc/%d/stat", pid)
 	}
-	if fields[0] == "Z" || fields[0] == "X" {
-		return 0, fmt.Errorf("process %d: %w", pid, os.ErrProcessDone)
-	}
-	return strconv.ParseUint(fields[19], 10, 64) // starttime is field 22 of proc(5)
+	start, err = strconv.ParseUint(fields[19], 10, 64) // starttime is field 22 of proc(5)
+	return start, fields[0] == "Z" || fields[0] == "X", err
 }
 
 // SameProcess reports whether pid is still the process that started then.

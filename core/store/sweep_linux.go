@@ -101,7 +101,8 @@ func (r *Root) sweepEntry(entry string) bool {
 		return errors.Is(err, syscall.ENOENT) && r.absent(entry)
 	}
 	defer unix.Close(fd)
-	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil &&
+		(!r.dying(entry) || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil) {
 		return false
 	}
 	// Another sweeper may have removed this entry, and a new sandbox taken its

@@ -38,14 +38,15 @@ func (r *Root) KillWedged(ping func(dirfd int, timeout time.Duration) bool) {
 	}
 }
 
-// endedBy waits until a process has ended.
+// endedBy waits until all threads of a process have ended.
 func endedBy(p Process, deadline time.Time) bool {
 	fd, err := unix.PidfdOpen(p.Pid, 0)
 	if err != nil {
 		return true
 	}
 	defer unix.Close(fd)
-	return !p.Alive() || pollUntil(fd, deadline)
+	start, _, err := processStat(p.Pid)
+	return err != nil || start != p.Start || pollUntil(fd, deadline)
 }
 
 // kill ends exactly this supervisor and waits for its death, and that of its
