@@ -135,6 +135,11 @@ func watchSignals() <-chan os.Signal {
 	return signals
 }
 
+// signalPatience is how long a signal waits for a program that is starting. It is
+// the program's if that comes up: it may be running already, and only the word of
+// it be on the way. Else it ends msb.
+const signalPatience = time.Second
+
 // follow runs a program to its end and returns msb's exit status for it.
 func follow(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.Signal) int {
 	p, err := sb.Start(o)
@@ -142,20 +147,29 @@ func follow(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.Signal) i
 		return fail(err)
 	}
 	defer p.Close()
+	var early []syscall.Signal // in the order in which they came
+	var enough <-chan time.Time
 	for ready := p.Ready(); ; {
 		select {
 		case <-ready:
-			ready = nil
+			ready, enough = nil, nil
 			if err := p.StartErr(); err != nil {
 				return fail(err)
+			}
+			for _, number := range early {
+				p.Signal(int(number))
 			}
 		case sig := <-signals:
 			number := sig.(syscall.Signal)
 			if ready == nil {
 				p.Signal(int(number)) // it may have ended: then Done says so
 			} else if number != syscall.SIGWINCH {
-				return exitSignalFirst + int(number)
+				if early = append(early, number); enough == nil {
+					enough = time.After(signalPatience)
+				}
 			}
+		case <-enough:
+			return exitSignalFirst + int(early[0])
 		case <-p.Done():
 			if err := p.StartErr(); err != nil {
 				return fail(err)
