@@ -41,7 +41,8 @@ OWNERS = {
 with Sandbox(**options) as box: box.spawn(["sleep", "300"]); say(box)""",
     "leaves its block in asyncio": "asyncio.run(loop())",
     "forgets it": "box = Sandbox(**options); box.spawn(['sleep', '300']); say(box)",
-    "dies": "box = Sandbox(**options); box.spawn(['sleep', '300']); say(box); os.kill(os.getpid(), 9)",
+    "dies": """
+box = Sandbox(**options); box.spawn(["sleep", "300"]); say(box); os.kill(os.getpid(), 9)""",
 }
 
 
@@ -176,9 +177,9 @@ class DetachedTest(OutlivingCase):
         probe(name="trial", stored=True, detached=True)
         self.assert_nothing_left()
         async with await api.create(name="present") as box:
-            with self.assertRaises(ExistsError):
-                probe(name="present", replace=True)
-            self.assertTrue(alive(box.inner.pid))
+            probe(name="present", replace=True)
+            self.assertEqual([entry.pid for entry in list_sandboxes()], [box.inner.pid])
+            self.assertTrue((await box.run(["true"])).ok)
 
     async def scenario_refused(self, api: Any) -> None:
         table: list[dict[str, Any]] = [

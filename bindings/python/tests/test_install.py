@@ -14,10 +14,11 @@ import venv
 import zipfile
 from pathlib import Path
 
-from support import ROOT, TESTS, LibraryCase, environment
+from support import ROOT, TESTS, LibraryCase, end_all, environment
 
 PROJECT = TESTS.parent
 EXAMPLES = ROOT / "examples" / "python"
+STORED = "builder: STOPPED, <Cause.STOPPED: 4>\nagain\norphans: 0\n"
 BACKEND = "import sys, wheel_backend as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"
 
 
@@ -50,6 +51,19 @@ class ExampleTest(LibraryCase):
         self.assertIn("it ended with exit code 7", lines)
         self.assertEqual(lines[-1], "left: nothing")
         self.assertEqual((hello.stderr, demo.stderr), ("", ""))
+        try:
+            stored = subprocess.run(
+                [*command, str(EXAMPLES / "stored.py")], env=env, capture_output=True, text=True
+            )
+        finally:
+            end_all()
+        self.assertEqual(stored.stdout, STORED, stored.stderr)
+        self.assertEqual(stored.stderr, "")
+
+    def test_the_page_shows_the_example_as_it_is(self) -> None:
+        page = (PROJECT / "README.md").read_text()
+        _, code = (EXAMPLES / "stored.py").read_text().split("\n\n", 1)
+        self.assertIn(f"```python\n{code}```\n", page)
 
     def test_from_the_source_tree(self) -> None:
         self.check([sys.executable, "-X", "dev"], environment())

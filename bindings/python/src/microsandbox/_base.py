@@ -60,7 +60,7 @@ def _come_up(raw: int, arguments: _ffi.SandboxArguments, forget: bool) -> Steps[
 
 
 def _undo(handle: Handle) -> Steps[bool]:
-    """Ends what was begun and says whether it had come up; a detached one would outlive its handle."""
+    """Ends what was begun, which may be detached, and says whether it had come up."""
     try:
         with contextlib.suppress(MicrosandboxError):
             _ffi.sandbox_stop(handle.raw(), 0)
