@@ -91,8 +91,19 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	stdio.flush(p.client.s.ending)
 	if err == nil {
 		p.client.post(control.Exited, exited(p.id, status, wall))
+	} else {
+		p.client.s.awaitMachine()
 	}
 	p.forget()
+}
+
+// awaitMachine waits for the end of a machine that a program got lost with. The
+// program's own end must not be taken for that of a drain before.
+func (s *supervisor) awaitMachine() {
+	select {
+	case <-s.machine.Done():
+	case <-time.After(time.Second):
+	}
 }
 
 // startError lets the engine's own error through and explains any other.

@@ -58,7 +58,7 @@ func (r *Root) Audit() ([]Finding, error) {
 		}
 	}
 	for _, p := range engines {
-		if !known[p.Pid] && !known[parentOf(p.Pid)] && p.Alive() {
+		if !below(p.Pid, known) && p.Alive() {
 			out = append(out, Finding{"process", fmt.Sprintf("pid %d of the engine", p.Pid), true})
 		}
 	}
@@ -85,6 +85,17 @@ func (r *Root) engines() []Process {
 		}
 	}
 	return out
+}
+
+// below reports whether a process is one of those, or descends from one.
+func below(pid int, known map[int]bool) bool {
+	for range 8 { // an engine is not that deep
+		if pid <= 1 || known[pid] {
+			break
+		}
+		pid = parentOf(pid)
+	}
+	return known[pid]
 }
 
 func parentOf(pid int) int {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -59,7 +60,9 @@ func openShelf(path string) (*Shelf, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Shelf{path: path, dir: dir}, nil
+	s := &Shelf{path: path, dir: dir}
+	s.sweep()
+	return s, nil
 }
 
 // Close releases the shelf.
@@ -105,25 +108,70 @@ func (s *Shelf) Put(rec Stored) error {
 	file := key(rec.Name) + shelfSuffix
 	temp := tempFile(rec.Name) // one writer at a time: a name left by a killed one is used again
 	dirfd := int(s.dir.Fd())
-	fd, err := unix.Openat(dirfd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	f, err := s.openTemp(temp)
 	if err == nil {
-		f := os.NewFile(uintptr(fd), temp)
 		_, err = f.Write(data)
 		if serr := f.Sync(); err == nil {
 			err = serr
 		}
-		f.Close()
+		failpoint.Point("stored.written")
 		if err == nil {
 			err = unix.Renameat(dirfd, temp, dirfd, file)
 		}
 		if err != nil {
 			unix.Unlinkat(dirfd, temp, 0)
 		}
+		f.Close()
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("store sandbox %q in %q", rec.Name, s.path))
 	}
 	return nil
+}
+
+// openTemp opens an empty file for a record to come, locked: so a sweep knows that
+// its writer lives.
+func (s *Shelf) openTemp(temp string) (*os.File, error) {
+	for {
+		fd, err := unix.Openat(int(s.dir.Fd()), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		f := os.NewFile(uintptr(fd), temp)
+		var st unix.Stat_t
+		if err = unix.Flock(fd, unix.LOCK_EX); err == nil {
+			err = unix.Fstat(fd, &st)
+		}
+		if err == nil && st.Nlink > 0 {
+			return f, nil
+		}
+		f.Close()
+		if err != nil && err != unix.EINTR {
+			return nil, err
+		}
+	}
+}
+
+// sweep removes what killed writers left half-way.
+func (s *Shelf) sweep() {
+	files, _ := s.dir.Readdirnames(-1)
+	for _, file := range files {
+		if !strings.HasPrefix(file, ".") || !isKey(strings.TrimSuffix(file[1:], shelfSuffix)) {
+			continue
+		}
+		fd, err := unix.Openat(int(s.dir.Fd()), file, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		// The lock may be that of the record itself, renamed in between: then the
+		// name is another file's, or nobody's.
+		var held, now unix.Stat_t
+		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(fd, &held) == nil &&
+			unix.Fstatat(int(s.dir.Fd()), file, &now, unix.AT_SYMLINK_NOFOLLOW) == nil && held.Ino == now.Ino {
+			unix.Unlinkat(int(s.dir.Fd()), file, 0)
+		}
+		unix.Close(fd)
+	}
 }
 
 func tempFile(name string) string { return "." + key(name) + shelfSuffix }

@@ -40,7 +40,7 @@ func remains(o core.Options, tree []store.Process) []string {
 // stays reports what a state directory may hold without a sandbox.
 func stays(relative string) bool {
 	switch relative {
-	case ".", "sandboxes", "stored", "metrics", "failpoint", "failpoint.reached":
+	case ".", "sandboxes", "stored", "metrics", ".metrics.new", "failpoint", "failpoint.reached":
 		return true
 	}
 	return filepath.Dir(relative) == "stored" && strings.HasSuffix(relative, ".json") && !strings.HasPrefix(filepath.Base(relative), ".")

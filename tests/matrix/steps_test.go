@@ -70,6 +70,7 @@ var supervisorSteps = []step{
 	{name: "claim.locked", then: creates, boots: true},
 	{name: "claim.written", then: creates, boots: true},
 	{name: "claim.named", then: creates, boots: true},
+	{name: "stored.written", then: storing, boots: true, keeps: true},
 	{name: "stored.marked", then: storing, boots: true, keeps: true},
 	{name: "stored.marked", before: storedOnce, then: again, boots: true, keeps: true},
 	{name: "boot.claimed", then: creates, boots: true},
