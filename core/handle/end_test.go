@@ -125,10 +125,12 @@ func TestDrainWaitsForPrograms(t *testing.T) {
 	require.NoError(t, sb.Drain(-1))
 	refused := refusal(t, sb)
 	assert.ErrorIs(t, refused, code(fault.State))
-	info, err := sb.Info(context10(t))
-	require.NoError(t, err)
-	assert.Equal(t, handle.StateDraining, info.State)
-	_, err = p.Stdin.WriteString("go\n")
+	require.Eventually(t, func() bool { // the request is on its way
+		info, err := sb.Info(context10(t))
+		require.NoError(t, err)
+		return info.State == handle.StateDraining
+	}, harness.Limit, time.Millisecond)
+	_, err := p.Stdin.WriteString("go\n")
 	require.NoError(t, err)
 	assert.Equal(t, int32(6), p.End().ExitCode)
 	harness.Wait(t, sb.Done(), "the drain")
