@@ -32,14 +32,15 @@ const (
 
 // Sandbox is a handle on one supervisor. All methods are safe for concurrent use.
 type Sandbox struct {
-	name     string
-	stateDir string
-	owner    bool
-	grace    time.Duration
-	ready    chan struct{}
-	done     chan struct{}
-	started  time.Time
-	pid      atomic.Int32
+	name      string
+	stateDir  string
+	storedDir string // "" unless the sandbox is stored and this its owner
+	owner     bool
+	grace     time.Duration
+	ready     chan struct{}
+	done      chan struct{}
+	started   time.Time
+	pid       atomic.Int32
 
 	cancelStart context.CancelCauseFunc
 
@@ -81,7 +82,7 @@ var (
 // SIGKILL, when the supervisor could not note its end itself.
 func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed func()) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
-	s.onKilled = killed
+	s.onKilled, s.storedDir = killed, cfg.StoredDir
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancelStart = cancel
 	logf(s.name, 0, "create")
@@ -136,7 +137,7 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	cfg.Metrics = reserveSlot(cfg)
 	child, err := launch.Start(ctx, path, cfg)
 	if err != nil {
-		sweep(s.stateDir) // it may have begun before it was killed
+		sweep(s.stateDir, s.storedDir) // it may have begun before it was killed
 	} else {
 		err = s.bootChild(ctx, child, cfg.Detached)
 	}
@@ -177,7 +178,7 @@ func (s *Sandbox) bootChild(ctx context.Context, child *launch.Child, detached b
 	s.terminate(child)
 	client.Close()
 	child.Release()
-	sweep(s.stateDir)
+	sweep(s.stateDir, s.storedDir)
 	return err
 }
 
@@ -273,7 +274,7 @@ func (s *Sandbox) finish(child *launch.Child) {
 	s.mu.Unlock()
 	child.Release()
 	if !clean {
-		sweep(s.stateDir)
+		sweep(s.stateDir, s.storedDir)
 	}
 	if !released {
 		s.conclude(child.Process.Status())

@@ -25,7 +25,7 @@ func SweepMetrics(stateDir string) {
 }
 
 // sweep takes away what a supervisor that died without cleaning up left.
-func sweep(stateDir string) {
+func sweep(stateDir, storedDir string) {
 	root, err := store.OpenExistingRoot(stateDir)
 	if err != nil || root == nil {
 		return
@@ -33,4 +33,10 @@ func sweep(stateDir string) {
 	defer root.Close()
 	root.SweepAll()
 	SweepMetrics(stateDir)
+	if storedDir == "" {
+		return
+	}
+	if shelf, err := store.OpenExistingShelf(storedDir); err == nil && shelf != nil {
+		shelf.Close() // opening it sweeps
+	}
 }

@@ -91,18 +91,30 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	stdio.flush(p.client.s.ending)
 	if err == nil {
 		p.client.post(control.Exited, exited(p.id, status, wall))
-	} else {
+	}
+	if err != nil || status.Signaled() && status.Signal() == syscall.SIGKILL {
 		p.client.s.awaitMachine()
 	}
 	p.forget()
 }
 
-// awaitMachine waits for the end of a machine that a program got lost with. The
-// program's own end must not be taken for that of a drain before.
+// lostWith is how long a machine's own end may come after that of its programs: 5 ms
+// were measured.
+const lostWith = 200 * time.Millisecond
+
+// awaitMachine waits during a drain for the end of a machine that a program may
+// have got lost with. The program's end must not be taken for that of the drain.
 func (s *supervisor) awaitMachine() {
+	s.mu.Lock()
+	draining := s.draining
+	s.mu.Unlock()
+	if !draining {
+		return
+	}
 	select {
 	case <-s.machine.Done():
-	case <-time.After(time.Second):
+	case <-s.ending:
+	case <-time.After(lostWith):
 	}
 }
 
