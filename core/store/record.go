@@ -28,5 +28,9 @@ type Record struct {
 	Momentary    bool      `json:"momentary,omitempty"` // no sandbox: somebody holds the name for a few steps
 }
 
+// living reports whether a record is that of a sandbox whose supervisor lives. One
+// that has just been killed is swept by somebody at this moment, perhaps.
+func (r Record) living() bool { return !r.Momentary && r.Supervisor.Alive() }
+
 // recordVersion is the version of Record on disk.
 const recordVersion = 1

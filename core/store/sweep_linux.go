@@ -25,7 +25,7 @@ func (r *Root) List() ([]Record, error) {
 		if r.sweepEntry(entry) || !isKey(entry) {
 			continue
 		}
-		if rec, err := r.read(entry); err == nil && !rec.Momentary {
+		if rec, err := r.read(entry); err == nil && rec.living() {
 			records = append(records, rec)
 		}
 	}
@@ -38,7 +38,7 @@ func (r *Root) Find(name string) (Record, *os.File, error) {
 	entry := key(name)
 	if !r.sweepEntry(entry) {
 		rec, err := r.read(entry)
-		if err == nil && rec.Name == name && !rec.Momentary {
+		if err == nil && rec.Name == name && rec.living() {
 			fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 			if err == nil {
 				return rec, os.NewFile(uintptr(fd), entry), nil
