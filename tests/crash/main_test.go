@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -142,4 +143,19 @@ func list(t *testing.T, state core.State) []core.Entry {
 func signal(t *testing.T, pid int, sig unix.Signal) {
 	t.Helper()
 	require.NoError(t, unix.Kill(pid, sig))
+}
+
+// stopped reports whether a process is stopped, with all its threads.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, thread := range threads {
+		data, err := os.ReadFile(thread)
+		if err == nil && !strings.Contains(string(data), ") T ") {
+			return false
+		}
+	}
+	return true
 }
