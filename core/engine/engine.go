@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/image"
+	"github.com/libmicrosandbox/microsandbox/core/mounts"
 )
 
 // Config is one sandbox as the engine sees it.
@@ -18,8 +19,12 @@ type Config struct {
 	Name string // the caller's name for it; a label, never a path
 	// Dir is a private directory (mode 0700, absolute path of any length) that
 	// the supervisor made and removes. The engine keeps its files there.
-	Dir          string
-	Root         image.Root
+	Dir      string
+	Root     image.Root
+	RootFile *os.File // the root of kind Dir or EROFS, open; nil: the engine opens it
+	// Mounts are in the order in which they are made. They stay the caller's,
+	// who keeps them open until Boot returns.
+	Mounts       []*mounts.Source
 	MemoryBytes  uint64 // limit, never 0
 	OverlayBytes uint64 // limit of changes to the root, never 0
 	// Log takes one line for the supervisor's log; never nil.
@@ -42,12 +47,27 @@ type Program struct {
 	Argv []string
 	Env  []string // the whole environment
 	Cwd  string   // absolute, in the guest; "" = Machine's default
+	// UID, GID and Groups are ids of the guest. With a UID other than 0 the
+	// program has no capabilities.
+	UID, GID uint32
+	Groups   []uint32 // supplementary
+	Umask    *uint32  // nil = 022
+	Rlimits  []Rlimit // what is not listed stays as the engine has it
 	// Stdio are the guest's 0, 1 and 2, or nil for /dev/null. Start takes
 	// ownership of the files and closes them, on error too. The engine may set
 	// O_NONBLOCK on them, so the caller never passes a host program's own
 	// open file description.
 	Stdio [3]*os.File
 }
+
+// Rlimit is a resource limit with Linux's numbers; RlimitInfinity is none.
+type Rlimit struct {
+	Resource   uint32
+	Soft, Hard uint64
+}
+
+// RlimitInfinity is RLIM_INFINITY.
+const RlimitInfinity = ^uint64(0)
 
 // Machine is a booted guest. All methods may be called from any goroutine.
 type Machine interface {
@@ -85,8 +105,18 @@ type Process interface {
 	// Wait returns how the program ended. It is called exactly once, from a
 	// goroutine of its own, and returns an error when the machine ended first.
 	Wait() (syscall.WaitStatus, error)
-	// Signal sends sig to the program. ESRCH when it has ended.
+	// Signal sends sig to the program. SIGKILL ends all that it has started too,
+	// whatever became of its parents and sessions. ESRCH when it has ended.
 	Signal(sig syscall.Signal) error
+	// Usage is what it has used; valid once Wait has returned.
+	Usage() ProgramUsage
+}
+
+// ProgramUsage is what a program and all that it started have used until it ended.
+type ProgramUsage struct {
+	CPUTime    time.Duration // of all; negative when unknown
+	OwnCPUTime time.Duration // of the program's own process; negative when unknown
+	MemoryPeak uint64        // largest resident size of a process that has ended, in bytes; 0 when unknown
 }
 
 // Cause is why a machine ended.

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/container"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -74,19 +76,46 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 	if err != nil {
 		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: launcher")
 	}
+	lineage, err := newLineageLink()
+	if err != nil {
+		launcher.Close()
+		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: lineage")
+	}
+	conf.PodInitConfig = lineage.path()
+	c, err := bootContainer(ctx, cfg.ID, p, conf, spec, launcher)
+	lineage.close()
+	if err == nil && filepath.Dir(c.Sandbox.ControlSocketPath) != p.state {
+		// gVisor tries /run and /tmp where it cannot make the socket.
+		c.Destroy()
+		err = fmt.Errorf("no control socket in %q: is the file system full?", p.state)
+	}
+	if err != nil {
+		launcher.Close()
+		lineage.link.close()
+		return nil, bootError(ctx, p, err)
+	}
+	m, err := newMachine(ctx, cfg, p, root, ids, c, launcher, lineage.link)
+	if err != nil {
+		return nil, bootError(ctx, p, err)
+	}
+	return m, nil
+}
+
+// bootContainer lets gVisor start its processes and the guest's pid 1.
+func bootContainer(ctx context.Context, id string, p paths, conf *config.Config, spec *specs.Spec,
+	launcher *os.File) (*container.Container, error) {
 	bootLock.Lock()
 	defer bootLock.Unlock()
 	restore, err := nullStdio()
 	if err != nil {
-		launcher.Close()
 		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: /dev/null")
 	}
 	defer restore()
 
 	// gVisor's calls cannot be cancelled, but end when their children do.
-	stop := context.AfterFunc(ctx, func() { killChildren(cfg.ID) })
+	stop := context.AfterFunc(ctx, func() { killChildren(id) })
 	c, err := container.New(conf, container.Args{
-		ID: cfg.ID, Spec: spec, BundleDir: p.bundle, Attached: true, ExecFile: launcher,
+		ID: id, Spec: spec, BundleDir: p.bundle, Attached: true, ExecFile: launcher,
 	})
 	if err == nil {
 		// Not c.Start, which also keeps records for later commands of runsc.
@@ -98,20 +127,7 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		c.Destroy()
 		err = ctx.Err()
 	}
-	if err == nil && filepath.Dir(c.Sandbox.ControlSocketPath) != p.state {
-		// gVisor tries /run and /tmp where it cannot make the socket.
-		c.Destroy()
-		err = fmt.Errorf("no control socket in %q: is the file system full?", p.state)
-	}
-	if err != nil {
-		launcher.Close()
-		return nil, bootError(ctx, p, err)
-	}
-	m, err := newMachine(ctx, cfg, p, root, ids, c, launcher)
-	if err != nil {
-		return nil, bootError(ctx, p, err)
-	}
-	return m, nil
+	return c, err
 }
 
 // ended is the error for a context that is over.

@@ -16,12 +16,16 @@ import (
 )
 
 // carriesExactly tells whether gVisor's own call starts p as it is asked for.
-// It does not where strings are not UTF-8 (they are replaced), where the
+// It does not where the program has limits or an umask of its own, where
+// strings are not UTF-8 (they are replaced), where the
 // environment has duplicates or entries that are no assignments (the former
 // are merged, the latter refused) or no HOME (one is added), and where the
 // program is given by a relative path or looked up in relative directories. The
 // order of the environment is not kept.
 func carriesExactly(p engine.Program) bool {
+	if p.Umask != nil || len(p.Rlimits) > 0 {
+		return false
+	}
 	for _, s := range p.Argv {
 		if !utf8.ValidString(s) {
 			return false
@@ -53,6 +57,12 @@ func absoluteEntries(path string) bool {
 	return true
 }
 
+const (
+	noUmask = 0xffffffff
+	// stageRlimit is the launcher's: the upper half of the stage is the index.
+	stageRlimit = 100
+)
+
 // startLauncher starts a program through the launcher in the guest, which gets
 // the request as bytes and reports why it could not be executed.
 func (m *machine) startLauncher(ctx context.Context, p engine.Program, stdio []*os.File) (engine.Process, error) {
@@ -72,7 +82,7 @@ func (m *machine) startLauncher(ctx context.Context, p engine.Program, stdio []*
 		closeAll(append(stdio, request, theirs))
 		return nil, fault.Wrap(err, fault.IO, fault.StageExec, "start a program")
 	}
-	args := m.execArgs()
+	args := m.execArgs(p)
 	args.Argv = []string{"launch"}
 	args.Envv = []string{"HOME=/"}
 	args.GuestFDs = []int{0, 1, 2, 3, 4}
@@ -90,6 +100,9 @@ func (m *machine) startLauncher(ctx context.Context, p engine.Program, stdio []*
 	if err != nil {
 		return nil, m.rpcError(err, "start a program")
 	}
+	if i := int(stage >> 16); stage&0xffff == stageRlimit && i < len(p.Rlimits) {
+		return nil, rlimitRefused(p.Rlimits[i], errno)
+	}
 	return nil, notStarted(stage, errno, p)
 }
 
@@ -98,9 +111,19 @@ func encodeRequest(p engine.Program) []byte {
 	parts := append([]string{p.Cwd}, p.Argv...)
 	parts = append(parts, p.Env...)
 	text := strings.Join(parts, "\x00") + "\x00"
-	out := binary.LittleEndian.AppendUint32(nil, uint32(len(p.Argv)))
-	out = binary.LittleEndian.AppendUint32(out, uint32(len(p.Env)))
-	out = binary.LittleEndian.AppendUint32(out, uint32(len(text)))
+	umask := uint32(noUmask)
+	if p.Umask != nil {
+		umask = *p.Umask
+	}
+	var out []byte
+	for _, n := range []int{len(p.Argv), len(p.Env), len(text), int(umask), len(p.Rlimits), 0} {
+		out = binary.LittleEndian.AppendUint32(out, uint32(n))
+	}
+	for _, r := range p.Rlimits {
+		out = binary.LittleEndian.AppendUint64(out, uint64(r.Resource))
+		out = binary.LittleEndian.AppendUint64(out, r.Soft)
+		out = binary.LittleEndian.AppendUint64(out, r.Hard)
+	}
 	return append(out, text...)
 }
 

@@ -31,6 +31,10 @@ type machine struct {
 	launcher *os.File
 	caps     *auth.TaskCapabilities
 	memory   *memoryGuard
+	lineage  *lineageLink
+
+	starting sync.Mutex      // held while gVisor starts a program
+	fresh    <-chan struct{} // closed once the next program has limits of its own; nil at first
 
 	container *container.Container
 	done      chan struct{}
@@ -46,16 +50,20 @@ type machine struct {
 const rpcTimeout = 10 * time.Second
 
 func newMachine(ctx context.Context, cfg engine.Config, p paths, root *rootFS, ids idMap,
-	c *container.Container, launcher *os.File) (*machine, error) {
+	c *container.Container, launcher *os.File, lineage *lineageLink) (*machine, error) {
 	m := &machine{
-		id: cfg.ID, cwd: root.cwd, container: c, launcher: launcher, pid: c.SandboxPid(), done: make(chan struct{}),
+		id: cfg.ID, cwd: root.cwd, container: c, launcher: launcher, lineage: lineage, pid: c.SandboxPid(),
+		done: make(chan struct{}),
 	}
 	go m.watch()
 	fail := func(err error) (*machine, error) {
 		m.Close()
 		return nil, err
 	}
-	var err error
+	err := lineage.start(ctx)
+	if err != nil {
+		return fail(err)
+	}
 	if m.caps, err = specutils.Capabilities(false, capabilities()); err != nil {
 		return fail(err)
 	}
@@ -138,6 +146,7 @@ func (m *machine) close() error {
 	m.mu.Unlock()
 	err := c.Destroy()
 	m.launcher.Close()
+	m.lineage.close()
 	if m.state != nil {
 		m.state.Close()
 	}

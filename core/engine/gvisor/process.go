@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/sentry/control"
+	"gvisor.dev/gvisor/pkg/sentry/kernel/auth"
 	"gvisor.dev/gvisor/runsc/boot"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -21,8 +22,10 @@ type process struct {
 	m   *machine
 	pid int32
 
-	mu    sync.Mutex
-	ended bool
+	mu     sync.Mutex
+	killed bool // the lineage has been told to kill it
+	ended  bool
+	usage  engine.ProgramUsage
 }
 
 func (p *process) PID() int { return int(p.pid) }
@@ -31,27 +34,68 @@ func (p *process) Wait() (syscall.WaitStatus, error) {
 	var status uint32
 	args := boot.WaitPIDArgs{PID: p.pid, CID: p.m.id}
 	_, err := p.m.rpc.call(context.Background(), boot.ContMgrWaitPID, &args, &status)
-	p.mu.Lock()
-	p.ended = true
-	p.mu.Unlock()
+	p.finish(err == nil)
 	if err != nil {
 		return 0, p.m.rpcError(err, fmt.Sprintf("wait for program %d", p.pid))
 	}
 	return syscall.WaitStatus(status), nil
 }
 
+// finish notes the end, and what was used where the sentry can still tell.
+func (p *process) finish(told bool) {
+	p.mu.Lock()
+	p.ended = true
+	killed := p.killed
+	p.mu.Unlock()
+	used := engine.ProgramUsage{CPUTime: -1, OwnCPUTime: -1}
+	if told {
+		if u, ok := p.m.lineage.usage(p.pid); ok {
+			used = engine.ProgramUsage{CPUTime: u.all, OwnCPUTime: u.own, MemoryPeak: u.peak}
+		}
+		if killed {
+			p.m.lineage.send(frameForget, p.pid) // fails only when the sentry is gone
+		}
+	}
+	p.mu.Lock()
+	p.usage = used
+	p.mu.Unlock()
+}
+
+func (p *process) Usage() engine.ProgramUsage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.usage
+}
+
 func (p *process) Signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	ended := p.ended
+	p.killed = p.killed || !ended && sig == unix.SIGKILL
 	p.mu.Unlock()
 	if ended {
 		return noProcess(p.pid)
 	}
+	if sig == unix.SIGKILL {
+		if err := p.killFamily(); err != nil {
+			return err
+		}
+	}
 	err := p.m.signal(boot.SignalArgs{CID: p.m.id, PID: p.pid, Signo: int32(sig), Mode: boot.DeliverToProcess})
 	if err != nil && strings.Contains(err.Error(), unix.ESRCH.Error()) {
+		if sig == unix.SIGKILL {
+			return nil // the lineage has reached it
+		}
 		return noProcess(p.pid)
 	}
 	return err
+}
+
+// killFamily ends what the program has started, and the program too where it
+// has ever started a process. From then on it starts none.
+func (p *process) killFamily() error {
+	ctx, cancel := context.WithTimeout(context.Background(), rpcTimeout)
+	defer cancel()
+	return p.m.rpcError(p.m.lineage.call(ctx, frameKill, p.pid), "kill")
 }
 
 func noProcess(pid int32) error {
@@ -102,6 +146,9 @@ func checkProgram(p engine.Program) error {
 	if p.Cwd != "" && p.Cwd[0] != '/' {
 		return fault.New(fault.Invalid, fault.StageCwd, "working directory %q: the path must be absolute", p.Cwd)
 	}
+	if err := checkRlimits(p.Rlimits); err != nil {
+		return err
+	}
 	for _, list := range [][]string{p.Argv, p.Env, {p.Cwd}} {
 		for _, s := range list {
 			if strings.IndexByte(s, 0) >= 0 {
@@ -112,14 +159,24 @@ func checkProgram(p engine.Program) error {
 	return nil
 }
 
-// execArgs is what both ways to start a program have in common.
-func (m *machine) execArgs() control.ExecArgs {
-	return control.ExecArgs{ContainerID: m.id, Capabilities: m.caps}
+// execArgs is what both ways to start a program have in common. As on Linux, a
+// program that leaves uid 0 keeps the bounding set only.
+func (m *machine) execArgs(p engine.Program) control.ExecArgs {
+	args := control.ExecArgs{
+		ContainerID: m.id, Capabilities: m.caps, KUID: auth.KUID(p.UID), KGID: auth.KGID(p.GID),
+	}
+	for _, gid := range p.Groups {
+		args.ExtraKGIDs = append(args.ExtraKGIDs, auth.KGID(gid))
+	}
+	if p.UID != 0 {
+		args.Capabilities = &auth.TaskCapabilities{BoundingCaps: m.caps.BoundingCaps}
+	}
+	return args
 }
 
 // startDirect starts a program with the one call that gVisor has for it.
 func (m *machine) startDirect(ctx context.Context, p engine.Program, stdio []*os.File) (engine.Process, error) {
-	args := m.execArgs()
+	args := m.execArgs(p)
 	args.Argv, args.Envv = p.Argv, p.Env
 	args.GuestFDs = []int{0, 1, 2}
 	args.WorkingDirectory = p.Cwd
@@ -147,7 +204,7 @@ func (m *machine) execute(ctx context.Context, args *control.ExecArgs, files []*
 	answers := make(chan answer, 1)
 	go func() {
 		var a answer
-		_, a.err = m.rpc.call(context.Background(), boot.ContMgrExecuteAsync, args, &a.pid, files...)
+		a.pid, a.err = m.executeNow(args, files)
 		closeAll(files)
 		answers <- a
 	}()
@@ -164,4 +221,22 @@ func (m *machine) execute(ctx context.Context, args *control.ExecArgs, files []*
 		}()
 		return 0, ctx.Err()
 	}
+}
+
+// executeNow starts one program at a time, as gVisor does, each with limits of
+// its own: those of the next one are made while this one runs.
+func (m *machine) executeNow(args *control.ExecArgs, files []*os.File) (pid int32, err error) {
+	m.starting.Lock()
+	defer m.starting.Unlock()
+	if m.fresh != nil {
+		if err := m.lineage.await(context.Background(), m.fresh); err != nil {
+			return 0, err
+		}
+	}
+	_, err = m.rpc.call(context.Background(), boot.ContMgrExecuteAsync, args, &pid, files...)
+	var renew error
+	if m.fresh, renew = m.lineage.send(frameRenewLimits, 0); err == nil && renew != nil {
+		err = renew
+	}
+	return pid, err
 }

@@ -6,13 +6,15 @@
  *
  *   init    the guest's pid 1: blocks every signal, lets the kernel reap
  *           orphans, and sleeps for ever.
- *   launch  reads a request from descriptor 3, changes to its working
- *           directory, looks the program up in PATH and executes it. On
- *           failure it writes {stage, errno} to descriptor 4, which is
- *           close-on-exec: end of file without data means success.
+ *   launch  reads a request from descriptor 3, sets umask and limits, changes
+ *           to the working directory, looks the program up in PATH and
+ *           executes it in place of itself. On failure it writes {stage,
+ *           errno} to descriptor 4, which is close-on-exec: end of file
+ *           without data means success. It runs as the program's user.
  *
- * Request: uint32 argc, envc, size, then size bytes: the working directory
- * ("" = unchanged), argc arguments and envc environment entries, each
+ * Request: uint32 argc, envc, size, umask (0xffffffff = unchanged), limits, 0;
+ * then for each limit uint64 resource, soft, hard; then size bytes: the working
+ * directory ("" = unchanged), argc arguments and envc environment entries, each
  * NUL-terminated. argc is at least 1.
  *
  * Freestanding: no libc, no relocations, no writable data.
@@ -21,6 +23,9 @@
 #define FD_STATUS 4
 #define STAGE_EXEC 8 /* MSB_STAGE_EXEC */
 #define STAGE_CWD 9  /* MSB_STAGE_CWD */
+#define STAGE_RLIMIT 100 /* the limit's index in the upper half */
+#define LIMIT_SIZE 24
+#define UNCHANGED 0xffffffffu
 #define PATH_CAP 4096
 
 #define ENOENT 2
@@ -35,8 +40,8 @@ typedef unsigned long ulong;
 
 #if defined(__x86_64__)
 enum { SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_mmap = 9, SYS_rt_sigaction = 13,
-       SYS_rt_sigprocmask = 14, SYS_execve = 59, SYS_fcntl = 72, SYS_chdir = 80,
-       SYS_exit_group = 231, SYS_ppoll = 271 };
+       SYS_rt_sigprocmask = 14, SYS_execve = 59, SYS_fcntl = 72, SYS_chdir = 80, SYS_umask = 95,
+       SYS_exit_group = 231, SYS_ppoll = 271, SYS_prlimit64 = 302 };
 
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
@@ -53,8 +58,8 @@ static long sys6(long n, long a, long b, long c, long d, long e, long f)
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall run\n\thlt\n");
 #elif defined(__aarch64__)
 enum { SYS_fcntl = 25, SYS_chdir = 49, SYS_close = 57, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73,
-       SYS_exit_group = 94, SYS_rt_sigaction = 134, SYS_rt_sigprocmask = 135, SYS_execve = 221,
-       SYS_mmap = 222 };
+       SYS_exit_group = 94, SYS_rt_sigaction = 134, SYS_rt_sigprocmask = 135, SYS_umask = 166,
+       SYS_execve = 221, SYS_mmap = 222, SYS_prlimit64 = 261 };
 
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
@@ -174,11 +179,25 @@ static long search_and_exec(char **argv, char **env)
 	}
 }
 
+/* list holds {resource, soft, hard} for each limit. */
+static void set_limits(const ulong *list, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++, list += 3) {
+		long err = sys6(SYS_prlimit64, 0, (long)list[0], (long)&list[1], 0, 0, 0);
+
+		if (err < 0)
+			fail(STAGE_RLIMIT | i << 16, -err);
+	}
+}
+
 __attribute__((noreturn)) static void launch(void)
 {
-	u32 header[3];
+	u32 header[6];
 	u32 i, argc, envc, size;
 	char *text, **argv, **env;
+	ulong *limits;
 	long err;
 
 	sys3(SYS_fcntl, FD_STATUS, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */);
@@ -189,6 +208,8 @@ __attribute__((noreturn)) static void launch(void)
 	text = map((ulong)size + 1);
 	argv = map(((ulong)argc + 1) * sizeof(char *));
 	env = map(((ulong)envc + 1) * sizeof(char *));
+	limits = map((ulong)header[4] * LIMIT_SIZE + 1);
+	read_all((char *)limits, (ulong)header[4] * LIMIT_SIZE);
 	read_all(text, size);
 	sys3(SYS_close, FD_REQUEST, 0, 0);
 
@@ -206,6 +227,9 @@ __attribute__((noreturn)) static void launch(void)
 		else
 			env[i - argc] = text;
 	}
+	if (header[3] != UNCHANGED)
+		sys3(SYS_umask, header[3], 0, 0);
+	set_limits(limits, header[4]); /* last: they bind this program too */
 	if (!argv[0][0])
 		fail(STAGE_EXEC, ENOENT);
 	if (has_slash(argv[0]))

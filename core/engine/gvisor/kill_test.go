@@ -1,0 +1,147 @@
+package gvisor
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/image"
+)
+
+// ways are the environments with which programs start over gVisor's own call
+// and through the launcher.
+var ways = map[string][]string{"direct": defaultEnv, "launcher": twice}
+
+// killScripts are programs that start others. Each process holds standard output
+// open; each r on standard error says that one more is up.
+var killScripts = []struct {
+	name, script string
+	up           int
+}{
+	{"plain child", "sh -c 'printf r >&2; sleep 1000; :' & wait", 1},
+	{"no child", "printf r >&2; exec sleep 1000", 1},
+	{"grandchild in a session of its own", "sh -c \"setsid sh -c 'printf r >&2; sleep 1000; :' & wait\" & wait", 1},
+	{"double fork daemon", "(setsid sh -c '(trap \"\" HUP; printf r >&2; sleep 1000; :) & exit' &) ; sleep 1000; :", 1},
+	{"parent that exited", "sh -c 'sh -c \"printf r >&2; sleep 1000; :\" & exit 0'; sleep 1000; :", 1},
+	{"children that ignore signals", "for i in 1 2 3; do sh -c 'trap \"\" TERM INT HUP QUIT CHLD; printf r >&2; while :; do sleep 1000; done' & done; wait", 3},
+	{"stopped children", "for i in 1 2; do setsid sh -c 'printf r >&2; kill -STOP $$; sleep 1000' & done; wait", 2},
+	{"stopped program", "setsid sh -c 'printf r >&2; sleep 1000; :' & kill -STOP $$; wait", 1},
+	{"loop of forks", "setsid sh -c 'printf r >&2; while :; do (:) & done' & sleep 1000; :", 1},
+	{"processes that pass themselves on", "for i in 1 2 3 4; do setsid /tmp/pass & done; printf r >&2; sleep 1000; :", 1},
+	{"many at once", "i=0; while [ $i -lt 60 ]; do setsid sh -c 'printf r >&2; sleep 1000; :' & i=$((i+1)); done; wait", 60},
+	{"another user namespace", "unshare -U sh -c 'printf r >&2; sleep 1000; :' & wait", 1},
+	{"another pid namespace", "unshare -Upf sh -c 'printf r >&2; sleep 1000; :' & wait", 1},
+}
+
+// killRoot is a root with what killScripts need.
+func killRoot(t testing.TB) image.Root {
+	t.Helper()
+	root := busyboxRoot(t)
+	for _, applet := range []string{"setsid", "unshare"} {
+		require.NoError(t, os.Symlink("busybox", filepath.Join(root.Path, "bin", applet)))
+	}
+	return root
+}
+
+// runningFamily is a program whose descendants say when they are up.
+type runningFamily struct {
+	*running
+	up *os.File
+}
+
+func startFamily(t testing.TB, m engine.Machine, script string, p engine.Program, up int) *runningFamily {
+	t.Helper()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Close() })
+	f := &runningFamily{running: &running{t: t}, up: r}
+	p.Argv = []string{"sh", "-c", script}
+	p.Stdio[1], f.out = collect(t)
+	p.Stdio[2] = w
+	f.Process, err = m.Start(t.Context(), p)
+	require.NoError(t, err)
+	buf := make([]byte, 1)
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(testTimeout)))
+	for range up {
+		_, err := r.Read(buf)
+		require.NoError(t, err)
+		require.Equal(t, "r", string(buf))
+	}
+	return f
+}
+
+// gone waits until nobody holds the output open any more.
+func (f *runningFamily) gone() {
+	f.t.Helper()
+	select {
+	case <-f.out:
+	case <-time.After(testTimeout):
+		f.t.Fatal("a process of the program is still there")
+	}
+}
+
+func TestKillEndsTheFamily(t *testing.T) {
+	for kind, root := range map[string]image.Root{"dir": killRoot(t), "host": {}} {
+		m := bootMachine(t, newConfig(t, root))
+		output(t, m, "sh", "-c", "printf '#!/bin/sh\n/tmp/pass &\n' >/tmp/pass; chmod 755 /tmp/pass")
+		bystander := startFamily(t, m, "setsid sh -c 'printf r >&2; sleep 1000; :' & printf r >&2; read x", engine.Program{Env: defaultEnv}, 2)
+		for _, c := range killScripts {
+			for way, env := range ways {
+				t.Run(kind+"/"+c.name+"/"+way, func(t *testing.T) {
+					f := startFamily(t, m, c.script, engine.Program{Env: env}, c.up)
+					require.NoError(t, f.Signal(unix.SIGKILL))
+					status, err := f.Wait()
+					require.NoError(t, err)
+					assert.Equal(t, syscall.SIGKILL, status.Signal())
+					f.gone()
+					require.ErrorIs(t, f.Signal(unix.SIGKILL), unix.ESRCH)
+				})
+			}
+		}
+		select {
+		case <-bystander.out:
+			t.Fatal("another program's processes ended too")
+		default:
+		}
+		require.Equal(t, "1", output(t, m, "sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^sleep$'"), "the bystander's alone")
+		require.Equal(t, "hi", output(t, m, "echo", "hi"))
+	}
+}
+
+// Signals other than SIGKILL reach the program alone; what it has started lives
+// on when it ends.
+func TestOtherSignalsReachTheProgramAlone(t *testing.T) {
+	m := bootMachine(t, newConfig(t, killRoot(t)))
+	for way, env := range ways {
+		t.Run(way, func(t *testing.T) {
+			in, out, err := os.Pipe()
+			require.NoError(t, err)
+			f := startFamily(t, m, "exec 3<&0; setsid sh -c 'printf r >&2; read x; echo on' <&3 & wait",
+				engine.Program{Env: env, Stdio: [3]*os.File{in}}, 1)
+			require.NoError(t, f.Signal(unix.SIGTERM))
+			status, err := f.Wait()
+			require.NoError(t, err)
+			require.Equal(t, syscall.SIGTERM, status.Signal())
+			require.NoError(t, out.Close())
+			require.Equal(t, "on\n", <-f.out, "what it started lives on")
+		})
+	}
+}
+
+// The families of ended processes are not kept.
+func TestFamiliesThatEnd(t *testing.T) {
+	m := bootMachine(t, newConfig(t, killRoot(t)))
+	for range 20 {
+		f := startFamily(t, m, "for i in 1 2 3 4 5 6 7 8; do (:) & done; wait; printf r >&2; exit 3", engine.Program{Env: defaultEnv}, 1)
+		status, err := f.Wait()
+		require.NoError(t, err)
+		require.Equal(t, 3, status.ExitStatus())
+	}
+}

@@ -1,0 +1,231 @@
+package gvisor
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// frame is one message between supervisor and sentry about programs.
+type frame struct {
+	kind    uint32
+	pid     int32
+	a, b, c uint64
+}
+
+const frameSize = 32
+
+const (
+	frameHello       uint32 = iota + 1 // a: number of the command, here and below
+	frameKill                          // pid: end the program and all that it started
+	frameForget                        // pid: its program has ended
+	frameRenewLimits                   // the next program gets limits of its own
+	frameDone                          // a: the command that was carried out
+	frameEnded                         // pid: program; a, b: cpu time of all and its own, in ns; c: peak in bytes
+)
+
+func (f frame) encode() (buf [frameSize]byte) {
+	binary.LittleEndian.PutUint32(buf[0:], f.kind)
+	binary.LittleEndian.PutUint32(buf[4:], uint32(f.pid))
+	binary.LittleEndian.PutUint64(buf[8:], f.a)
+	binary.LittleEndian.PutUint64(buf[16:], f.b)
+	binary.LittleEndian.PutUint64(buf[24:], f.c)
+	return buf
+}
+
+func decodeFrame(buf [frameSize]byte) frame {
+	return frame{
+		kind: binary.LittleEndian.Uint32(buf[0:]),
+		pid:  int32(binary.LittleEndian.Uint32(buf[4:])),
+		a:    binary.LittleEndian.Uint64(buf[8:]),
+		b:    binary.LittleEndian.Uint64(buf[16:]),
+		c:    binary.LittleEndian.Uint64(buf[24:]),
+	}
+}
+
+// usage is what a program has used, as its lineage tells it.
+type usage struct {
+	all, own time.Duration
+	peak     uint64
+}
+
+// lineageLink is the supervisor's end of the sentry's lineage.
+type lineageLink struct {
+	socket *os.File
+	gone   chan struct{} // closed when the sentry has closed its end
+
+	mu      sync.Mutex
+	next    uint64
+	pending map[uint64]chan struct{}
+	ended   map[int32]usage
+	waiting map[int32]chan usage
+}
+
+// lineageSetup is what gVisor needs to give the sentry its end.
+type lineageSetup struct {
+	link           *lineageLink
+	theirs, config *os.File
+}
+
+func newLineageLink() (*lineageSetup, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), lineageName)
+	text, err := json.Marshal(map[string]any{"trace_session": map[string]any{
+		"name":  "Default",
+		"sinks": []any{map[string]any{"name": lineageName, "config": map[string]any{"fd": fds[1]}}},
+	}})
+	if err == nil {
+		err = unix.SetNonblock(fds[0], true)
+	}
+	var config *os.File
+	if err == nil {
+		config, err = memfile("lineage", text)
+	}
+	if err != nil {
+		unix.Close(fds[0])
+		theirs.Close()
+		return nil, err
+	}
+	l := &lineageLink{
+		socket: os.NewFile(uintptr(fds[0]), lineageName), gone: make(chan struct{}),
+		pending: map[uint64]chan struct{}{}, ended: map[int32]usage{}, waiting: map[int32]chan usage{},
+	}
+	return &lineageSetup{l, theirs, config}, nil
+}
+
+// path is the configuration's, for gVisor to open.
+func (s *lineageSetup) path() string { return fmt.Sprintf("/proc/self/fd/%d", s.config.Fd()) }
+
+// close gives up what the sentry has by now.
+func (s *lineageSetup) close() {
+	s.theirs.Close()
+	s.config.Close()
+}
+
+var errLineageGone = errors.New("the sentry has ended")
+
+// start reads what the sentry tells and makes sure that it listens: gVisor only
+// warns when it does not.
+func (l *lineageLink) start(ctx context.Context) error {
+	go l.read()
+	return l.call(ctx, frameHello, 0)
+}
+
+func (l *lineageLink) read() {
+	defer close(l.gone)
+	for {
+		var buf [frameSize]byte
+		n, err := l.socket.Read(buf[:])
+		if err != nil {
+			return
+		}
+		if n == frameSize {
+			l.take(decodeFrame(buf))
+		}
+	}
+}
+
+func (l *lineageLink) take(f frame) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch f.kind {
+	case frameDone:
+		if done, ok := l.pending[f.a]; ok {
+			delete(l.pending, f.a)
+			close(done)
+		}
+	case frameEnded:
+		u := usage{time.Duration(f.a), time.Duration(f.b), f.c}
+		if waiting, ok := l.waiting[f.pid]; ok {
+			delete(l.waiting, f.pid)
+			waiting <- u
+		} else {
+			l.ended[f.pid] = u
+		}
+	}
+}
+
+// send sends a command; the channel is closed when it has been carried out.
+func (l *lineageLink) send(kind uint32, pid int32) (<-chan struct{}, error) {
+	done := make(chan struct{})
+	l.mu.Lock()
+	l.next++
+	f := frame{kind: kind, pid: pid, a: l.next}
+	l.pending[f.a] = done
+	l.mu.Unlock()
+	buf := f.encode()
+	_, err := l.socket.Write(buf[:])
+	if err != nil {
+		l.mu.Lock()
+		delete(l.pending, f.a)
+		l.mu.Unlock()
+	}
+	return done, err
+}
+
+// await waits until a command has been carried out.
+func (l *lineageLink) await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-l.gone:
+		return errLineageGone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *lineageLink) call(ctx context.Context, kind uint32, pid int32) error {
+	done, err := l.send(kind, pid)
+	if err != nil {
+		return err
+	}
+	return l.await(ctx, done)
+}
+
+// usageWait bounds the wait for a usage: it is sent before the end is told, and
+// not at all where another process of the guest traces the program.
+const usageWait = 200 * time.Millisecond
+
+// usage returns what an ended program has used; ok is false when that is
+// unknown.
+func (l *lineageLink) usage(pid int32) (u usage, ok bool) {
+	l.mu.Lock()
+	if u, ok = l.ended[pid]; ok {
+		delete(l.ended, pid)
+		l.mu.Unlock()
+		return u, true
+	}
+	waiting := make(chan usage, 1)
+	l.waiting[pid] = waiting
+	l.mu.Unlock()
+	timer := time.NewTimer(usageWait)
+	defer timer.Stop()
+	select {
+	case u = <-waiting:
+		return u, true
+	case <-l.gone:
+	case <-timer.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case u = <-waiting:
+		return u, true
+	default:
+		delete(l.waiting, pid)
+		return usage{}, false
+	}
+}
+
+func (l *lineageLink) close() { l.socket.Close() }

@@ -1,0 +1,307 @@
+package gvisor
+
+import (
+	"errors"
+	"os"
+	"time"
+	_ "unsafe" // for linkname
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/abi/linux"
+	"gvisor.dev/gvisor/pkg/context"
+	"gvisor.dev/gvisor/pkg/errors/linuxerr"
+	"gvisor.dev/gvisor/pkg/fd"
+	"gvisor.dev/gvisor/pkg/sentry/kernel"
+	"gvisor.dev/gvisor/pkg/sentry/limits"
+	"gvisor.dev/gvisor/pkg/sentry/seccheck"
+	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
+	"gvisor.dev/gvisor/pkg/sync"
+	_ "gvisor.dev/gvisor/runsc/boot" // defines defaultLimits
+)
+
+// lineage runs in the sentry and knows which processes each program has
+// started: a process belongs to the program of the process that cloned it,
+// whatever becomes of its parents, session and ids. It is attached to gVisor's
+// trace points, which call it before a new process runs and when one ends, and
+// takes commands from the supervisor over a socket.
+//
+// gVisor holds its set of tasks locked while it calls ExitNotifyParent: nothing
+// here takes that lock while mu is held.
+type lineage struct {
+	seccheck.SinkDefaults
+	fd     int
+	limits *limits.LimitSet // as programs start with them; never handed out
+
+	mu       sync.Mutex
+	programs map[int32]*family // by the program's pid, until it ends
+	of       map[*kernel.ThreadGroup]*family
+	sweepAt  int // size of of at which the dead are looked for
+}
+
+// family is a program and all that it started.
+type family struct {
+	program *kernel.ThreadGroup // nil while unknown
+	members map[*kernel.ThreadGroup]struct{}
+	dying   bool          // starts no more processes
+	cpu     time.Duration // of members that have ended
+	peak    uint64        // largest resident size of a member that has ended
+}
+
+const lineageName = "microsandbox"
+
+func init() {
+	seccheck.RegisterSink(seccheck.SinkDesc{Name: lineageName, Setup: setupLineage, New: newLineage})
+}
+
+// setupLineage runs in the supervisor and gives the sentry its end.
+func setupLineage(config map[string]any) (*os.File, error) {
+	number, _ := config["fd"].(float64)
+	dup, err := unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	return os.NewFile(uintptr(dup), lineageName), nil
+}
+
+// newLineage attaches itself to the trace points: gVisor finds them by names
+// that the sentry does not register. What it returns has no points.
+func newLineage(_ map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
+	l := &lineage{
+		fd: endpoint.Release(), limits: copyDefaultLimits(),
+		programs: map[int32]*family{}, of: map[*kernel.ThreadGroup]*family{}, sweepAt: 64,
+	}
+	if l.limits == nil {
+		return nil, errors.New("gVisor's default limits are not set yet")
+	}
+	l.renewLimits()
+	seccheck.Global.AppendSink(l, []seccheck.PointReq{
+		{Pt: seccheck.PointClone}, {Pt: seccheck.PointTaskExit}, {Pt: seccheck.PointExitNotifyParent},
+	})
+	go l.serve()
+	return unattached{}, nil
+}
+
+type unattached struct{ seccheck.SinkDefaults }
+
+func (unattached) Name() string { return lineageName }
+func (*lineage) Name() string   { return lineageName }
+
+// serve obeys the supervisor until it is gone, and the sentry with it.
+func (l *lineage) serve() {
+	var buf [frameSize]byte
+	for {
+		n, err := unix.Read(l.fd, buf[:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil || n == 0:
+			return
+		case n != frameSize:
+			continue
+		}
+		command := decodeFrame(buf)
+		switch command.kind {
+		case frameKill:
+			l.kill(command.pid)
+		case frameForget:
+			l.forget(command.pid)
+		case frameRenewLimits:
+			l.renewLimits()
+		}
+		l.send(frame{kind: frameDone, a: command.a})
+	}
+}
+
+// send never blocks: it is called with gVisor's locks held. What a supervisor
+// that does not read loses is the usage of programs.
+func (l *lineage) send(f frame) {
+	buf := f.encode()
+	unix.Sendmsg(l.fd, buf[:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+}
+
+// familyOf returns the family of a running task, nil for that of pid 1. Only
+// programs have no parent.
+func (l *lineage) familyOf(t *kernel.Task) *family {
+	tg := t.ThreadGroup()
+	l.mu.Lock()
+	f := l.of[tg]
+	l.mu.Unlock()
+	if f != nil || t.Parent() != nil || tg == t.Kernel().GlobalInit() {
+		return f
+	}
+	pid := int32(t.Kernel().TaskSet().Root.IDOfThreadGroup(tg))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f = l.of[tg]; f != nil {
+		return f
+	}
+	if f = l.programs[pid]; f == nil || f.program != nil {
+		f = &family{members: map[*kernel.ThreadGroup]struct{}{}}
+		l.programs[pid] = f
+	}
+	f.program = tg
+	l.join(f, tg)
+	return f
+}
+
+func (l *lineage) join(f *family, tg *kernel.ThreadGroup) {
+	f.members[tg] = struct{}{}
+	l.of[tg] = f
+}
+
+// Clone is called when a task has made another, which does not run yet. An
+// error ends the new one before it does.
+func (l *lineage) Clone(ctx context.Context, _ seccheck.FieldSet, info *pb.CloneInfo) error {
+	if info.Flags&linux.CLONE_THREAD != 0 {
+		return nil
+	}
+	t, ok := ctx.(*kernel.Task)
+	if !ok {
+		return linuxerr.EAGAIN
+	}
+	child := t.Kernel().TaskSet().Root.TaskWithID(kernel.ThreadID(info.CreatedThreadId))
+	f := l.familyOf(t)
+	if child == nil || f == nil {
+		return linuxerr.EAGAIN
+	}
+	l.sweep()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.dying {
+		return linuxerr.EAGAIN
+	}
+	l.join(f, child.ThreadGroup())
+	return nil
+}
+
+// TaskExit is called when a task begins to end and still has its memory.
+func (l *lineage) TaskExit(ctx context.Context, _ seccheck.FieldSet, _ *pb.TaskExit) error {
+	if t, ok := ctx.(*kernel.Task); ok {
+		if f := l.familyOf(t); f != nil {
+			peak := t.MaxRSS(linux.RUSAGE_SELF)
+			l.mu.Lock()
+			f.peak = max(f.peak, peak)
+			l.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// ExitNotifyParent is called when the last task of a process has ended, and
+// perhaps again.
+func (l *lineage) ExitNotifyParent(ctx context.Context, _ seccheck.FieldSet, _ *pb.ExitNotifyParentInfo) error {
+	if t, ok := ctx.(*kernel.Task); ok {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.leave(t.ThreadGroup())
+	}
+	return nil
+}
+
+// leave removes a process that has ended; a program's usage is told. Called
+// with mu held.
+func (l *lineage) leave(tg *kernel.ThreadGroup) {
+	f := l.of[tg]
+	if f == nil {
+		return
+	}
+	delete(l.of, tg)
+	delete(f.members, tg)
+	own := cpuTime(tg)
+	f.cpu += own
+	if f.program != tg {
+		return
+	}
+	all := f.cpu
+	for living := range f.members {
+		all += cpuTime(living)
+	}
+	for pid, g := range l.programs {
+		if g == f {
+			delete(l.programs, pid)
+			l.send(frame{kind: frameEnded, pid: pid, a: uint64(all), b: uint64(own), c: f.peak})
+		}
+	}
+}
+
+func cpuTime(tg *kernel.ThreadGroup) time.Duration {
+	stats := tg.CPUStats()
+	return stats.UserTime + stats.SysTime
+}
+
+// sweep removes the dead whose end was not told: their parents traced them.
+func (l *lineage) sweep() {
+	l.mu.Lock()
+	var all []*kernel.ThreadGroup
+	if len(l.of) >= l.sweepAt {
+		for tg := range l.of {
+			all = append(all, tg)
+		}
+		l.sweepAt = 2*len(l.of) + 64
+	}
+	l.mu.Unlock()
+	for _, tg := range all {
+		if tg.Leader().ExitState() == kernel.TaskExitDead {
+			l.mu.Lock()
+			l.leave(tg)
+			l.mu.Unlock()
+		}
+	}
+}
+
+// kill ends a program and all that it started. None of them gets a new process
+// past Clone once dying is set. A program that has never started a process is
+// unknown here, and stays so: the supervisor signals it itself.
+func (l *lineage) kill(pid int32) {
+	l.mu.Lock()
+	f := l.programs[pid]
+	if f == nil {
+		f = &family{members: map[*kernel.ThreadGroup]struct{}{}}
+		l.programs[pid] = f
+	}
+	f.dying = true
+	members := make([]*kernel.ThreadGroup, 0, len(f.members))
+	for tg := range f.members {
+		members = append(members, tg)
+	}
+	l.mu.Unlock()
+	for _, tg := range members {
+		tg.SendSignal(kernel.SignalInfoPriv(linux.SIGKILL)) // one that is gone already is no error
+	}
+}
+
+// forget drops what kill has noted about a pid whose program has ended.
+func (l *lineage) forget(pid int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.programs[pid]; f != nil && f.program == nil {
+		delete(l.programs, pid)
+	}
+}
+
+// defaultLimits is the variable from which gVisor takes the limits of a program
+// that it starts. All programs get the same object: one that lowers its own
+// limits would lower those of all others.
+//
+//go:linkname defaultLimits gvisor.dev/gvisor/runsc/boot.defaults
+var defaultLimits struct {
+	mu  sync.Mutex
+	set *limits.LimitSet
+	err error
+}
+
+func copyDefaultLimits() *limits.LimitSet {
+	defaultLimits.mu.Lock()
+	defer defaultLimits.mu.Unlock()
+	if defaultLimits.set == nil {
+		return nil
+	}
+	return defaultLimits.set.GetCopy()
+}
+
+// renewLimits gives the next program limits of its own.
+func (l *lineage) renewLimits() {
+	defaultLimits.mu.Lock()
+	defer defaultLimits.mu.Unlock()
+	defaultLimits.set = l.limits.GetCopy()
+}
