@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,12 +29,13 @@ func uniqueName() string { return fmt.Sprintf("matrix-%d-%d", os.Getpid(), seria
 
 // owner is a host program in a process of its own: see owner/main.go.
 type owner struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	lines chan string
-	log   *os.File
-	o     core.Options
+	t        testing.TB
+	cmd      *exec.Cmd
+	in       io.WriteCloser
+	lines    chan string
+	log      *os.File
+	terminal *os.File // its master; nil without one
+	o        core.Options
 }
 
 func newOwner(t testing.TB, o core.Options, attr ...func(*exec.Cmd)) *owner {
@@ -111,6 +113,18 @@ func (o *owner) kill() {
 	for range o.lines {
 	}
 	o.cmd.Wait()
+}
+
+// ended waits for the owner's own end and returns the signal that caused it, or 0.
+func (o *owner) ended() unix.Signal {
+	for range o.lines {
+	}
+	o.cmd.Wait()
+	status := o.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return status.Signal()
+	}
+	return 0
 }
 
 // create makes the sandbox and waits for it.
