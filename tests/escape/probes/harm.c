@@ -1,0 +1,173 @@
+/*
+ * Programs that take what they can get, up to a bound that the test gives. Each
+ * says how far it came: "reached" with the bound, "denied" with the error.
+ */
+#include "probe.h"
+
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* harm_processes COUNT: that many living children. */
+PROBE(harm_processes)
+{
+	long count = number(argc, argv, 1), i;
+	int error = 0, hold[2];
+	if (pipe(hold))
+		return 2;
+	for (i = 0; i < count; i++) {
+		pid_t pid = fork();
+		if (pid < 0) {
+			error = errno;
+			break;
+		}
+		if (pid == 0) {
+			char c;
+			close(hold[1]);
+			_exit(read(hold[0], &c, 1) != 0); /* until the parent ends */
+		}
+	}
+	errno = error;
+	return i < count ? denied("fork after %ld", i) : reached("%ld processes", i);
+}
+
+/* harm_zombies COUNT: that many ended children that nobody waits for. */
+PROBE(harm_zombies)
+{
+	long count = number(argc, argv, 1), i;
+	int error = 0;
+	for (i = 0; i < count; i++) {
+		pid_t pid = fork();
+		if (pid < 0) {
+			error = errno;
+			break;
+		}
+		if (pid == 0)
+			_exit(0);
+	}
+	errno = error;
+	return i < count ? denied("fork after %ld", i) : reached("%ld zombies", i);
+}
+
+/* harm_memory MEBIBYTES: touches every page. */
+PROBE(harm_memory)
+{
+	long count = number(argc, argv, 1), i;
+	for (i = 0; i < count; i++) {
+		char *p = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED)
+			return denied("mmap after %ld MiB", i);
+		for (int at = 0; at < 1 << 20; at += 4096)
+			p[at] = 1;
+	}
+	return reached("%ld MiB", i);
+}
+
+/* harm_file PATH MEBIBYTES */
+PROBE(harm_file)
+{
+	static char block[1 << 20];
+	long count = number(argc, argv, 2), i;
+	int fd = open(arg(argc, argv, 1), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		return denied("open");
+	memset(block, 'x', sizeof block);
+	for (i = 0; i < count; i++)
+		if (write(fd, block, sizeof block) != sizeof block) {
+			errno = write(fd, block, 1) < 0 ? errno : ENOSPC;
+			unlink(argv[1]);
+			return denied("write after %ld MiB", i);
+		}
+	unlink(argv[1]);
+	return reached("%ld MiB", i);
+}
+
+/* harm_inodes DIRECTORY COUNT: empty files. */
+PROBE(harm_inodes)
+{
+	char path[PATH_MAX];
+	long count = number(argc, argv, 2), i;
+	for (i = 0; i < count; i++) {
+		snprintf(path, sizeof path, "%s/f%ld", arg(argc, argv, 1), i);
+		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		if (fd < 0)
+			return denied("open after %ld", i);
+		close(fd);
+	}
+	for (i = 0; i < count; i++) {
+		snprintf(path, sizeof path, "%s/f%ld", argv[1], i);
+		unlink(path);
+	}
+	return reached("%ld files", i);
+}
+
+/* harm_descriptors COUNT */
+PROBE(harm_descriptors)
+{
+	long count = number(argc, argv, 1), i;
+	for (i = 0; i < count; i++)
+		if (open("/dev/null", O_RDONLY) < 0)
+			return denied("open after %ld", i);
+	return reached("%ld descriptors", i);
+}
+
+/* harm_terminals COUNT */
+PROBE(harm_terminals)
+{
+	long count = number(argc, argv, 1), i;
+	for (i = 0; i < count; i++)
+		if (posix_openpt(O_RDWR | O_NOCTTY) < 0)
+			return denied("open after %ld", i);
+	return reached("%ld terminals", i);
+}
+
+/* harm_output MEBIBYTES: to standard output, until it takes no more for a second. */
+PROBE(harm_output)
+{
+	static char block[4096];
+	long most = number(argc, argv, 1) << 8, i;
+	memset(block, 'x', sizeof block);
+	fcntl(1, F_SETFL, O_NONBLOCK);
+	for (i = 0; i < most; i++) {
+		struct pollfd p = { 1, POLLOUT, 0 };
+		if (poll(&p, 1, 1000) == 0) {
+			fprintf(stderr, "denied: stalled after %ld KiB\n", i * 4);
+			return 1;
+		}
+		if (write(1, block, sizeof block) < 0 && errno != EAGAIN)
+			return 2;
+	}
+	fprintf(stderr, "reached: %ld KiB\n", i * 4);
+	return 0;
+}
+
+static volatile sig_atomic_t caught;
+
+static void count_signal(int signo)
+{
+	(void)signo;
+	caught++;
+}
+
+/* harm_signals PROCESSES MILLISECONDS: all signal each other as fast as they can. */
+PROBE(harm_signals)
+{
+	long count = number(argc, argv, 1);
+	struct timespec start, t;
+	struct sigaction a = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+	sigaction(SIGUSR1, &a, 0);
+	sigaction(SIGRTMIN, &a, 0);
+	setpgid(0, 0);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (long i = 1; i < count && fork() > 0; i++)
+		;
+	do {
+		kill(0, SIGUSR1);
+		kill(0, SIGRTMIN);
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	} while ((t.tv_sec - start.tv_sec) * 1000 + (t.tv_nsec - start.tv_nsec) / 1000000 < number(argc, argv, 2));
+	return caught ? reached("%d signals", (int)caught) : denied("no signal");
+}
