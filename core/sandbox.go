@@ -188,6 +188,5 @@ func sweepAll(root *store.Root) {
 	defer fault.Recover("sweep")
 	root.SweepAll()
 	root.KillWedged(control.Ping)
-	root.KillLost()
 	handle.SweepMetrics(root.Path())
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
@@ -24,10 +25,13 @@ type supervisor struct {
 	claim   *store.Claim
 	stored  *stored         // nil: a temporary sandbox
 	slot    *metrics.Writer // nil: no metrics
+	log     *logs.Writer    // nil until the name is claimed
+	logging tally           // streams that go to the log
 	engine  engine.Engine
 	machine engine.Machine
 
-	ending chan struct{} // closed when the end has been decided
+	ending    chan struct{} // closed when the end has been decided
+	ownerGone chan struct{} // closed when the owner has ended
 
 	mu       sync.Mutex
 	state    uint32 // handle.State*
@@ -35,6 +39,7 @@ type supervisor struct {
 	cause    uint32        // once ending is closed
 	grace    time.Duration // once ending is closed
 	programs map[*program]struct{}
+	numbered uint64        // programs so far
 	empty    chan struct{} // closed when a drain or stop finds no program left
 	clients  map[*client]struct{}
 	draining bool
@@ -44,7 +49,7 @@ type supervisor struct {
 func newSupervisor() *supervisor {
 	return &supervisor{
 		created: time.Now(), state: handle.StateStarting, attached: true,
-		ending: make(chan struct{}), empty: make(chan struct{}),
+		ending: make(chan struct{}), ownerGone: make(chan struct{}), empty: make(chan struct{}),
 		programs: map[*program]struct{}{}, clients: map[*client]struct{}{},
 	}
 }
@@ -62,6 +67,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	if err != nil {
 		s.machine.Close()
+		s.closeLog("boot failed: %v", err)
 		s.stored.failed()
 		s.unclaim()
 		s.reportFailure(conn, fault.Wrap(err, fault.IO, fault.StageState, "state of sandbox "+s.cfg.Name))
@@ -75,6 +81,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	failpoint.Point("boot.recorded")
 	owner.post(control.Ready, nil)
 	failpoint.Point("boot.ready")
+	s.log.Printf("sandbox started: engine %s, supervisor %d", s.engine.Name(), os.Getpid())
 	go s.accept(listener)
 	go s.watchLock(s.claim)
 	sampling := make(chan struct{})
@@ -82,7 +89,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 		defer close(sampling)
 		s.sample()
 	}()
-	go s.sweepOthers()
+	swept := s.sweepOthers()
 
 	select {
 	case <-s.ending:
@@ -95,10 +102,15 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	s.releaseSlot()
 	failpoint.Point("end.machine")
 	listener.Close()
+	s.closeLog("sandbox ended: %s", causeText(s.cause))
 	s.stored.ended(s.cause)
 	s.unclaim()
 	failpoint.Point("end.removed")
 	s.farewell()
+	select {
+	case <-swept: // promised to the owner; a short life ends before it
+	case <-s.ownerGone:
+	}
 	return exitEnded
 }
 
@@ -134,19 +146,27 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 		s.unclaim()
 		return err
 	}
+	if err = s.openLog(); err != nil {
+		s.stored.failed()
+		s.unclaim()
+		return err
+	}
 	s.claimSlot()
 	failpoint.Point("boot.claimed")
 	s.machine, err = s.engine.Boot(ctx, engine.Config{
 		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root,
-		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: func(string, ...any) {},
+		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: s.log.Printf,
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		} else {
+			err = fault.Wrap(err, fault.Boot, fault.StageEngine, "engine "+s.engine.Name())
+		}
+		s.closeLog("boot failed: %v", err)
 		s.stored.failed()
 		s.unclaim()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fault.Wrap(err, fault.Boot, fault.StageEngine, "engine "+s.engine.Name())
+		return err
 	}
 	failpoint.Point("boot.engine")
 	return nil
@@ -219,6 +239,7 @@ func (s *supervisor) drain(deadline time.Duration) {
 	s.noticeEmpty()
 	s.mu.Unlock()
 	if first {
+		s.log.Printf("drain: no new programs are started")
 		s.record(handle.StateDraining)
 		failpoint.Point("drain.begun")
 		go func() {
@@ -292,12 +313,22 @@ func machineCause(c engine.Cause) uint32 {
 	return handle.CauseStopped
 }
 
-// sweepOthers takes away what dead sandboxes of the same state root left.
-func (s *supervisor) sweepOthers() {
-	s.root.SweepAll()
-	s.root.KillWedged(control.Ping)
-	s.root.KillLost()
-	handle.SweepMetrics(s.cfg.StateDir)
+// sweepOthers takes away what dead sandboxes of the same state root left. The
+// channel is closed once it has.
+func (s *supervisor) sweepOthers() <-chan struct{} {
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		root, err := store.OpenExistingRoot(s.cfg.StateDir) // ours is closed at the end
+		if err != nil || root == nil {
+			return
+		}
+		defer root.Close()
+		root.SweepAll()
+		root.KillWedged(control.Ping)
+		handle.SweepMetrics(s.cfg.StateDir)
+	}()
+	return swept
 }
 
 // reportFailure tells the owner why there will be no sandbox.

@@ -25,7 +25,7 @@ const closeOrDeath = 200 * time.Millisecond
 // watch starts what can end the sandbox from outside: the owner and signals.
 // These goroutines live as long as the process.
 func (s *supervisor) watch() {
-	owner := make(chan struct{})
+	owner := s.ownerGone
 	process, err := launch.OpenProcess(s.cfg.OwnerPid)
 	if err != nil || os.Getppid() != s.cfg.OwnerPid {
 		close(owner) // it died before we looked

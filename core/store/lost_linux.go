@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,25 +19,9 @@ func Labels(stateDir string, owner int) []string {
 	return []string{"--state=" + key(filepath.Clean(stateDir)), "--owner=" + strconv.Itoa(owner)}
 }
 
-// KillLost ends supervisors of this root that no record names and whose owner is
-// dead. Such a one is starting or ending and does either by itself, in
-// milliseconds, unless it is stopped or hangs.
-func (r *Root) KillLost() {
-	lost := r.lost()
-	if len(lost) == 0 {
-		return
-	}
-	deadline := time.Now().Add(pingLimit)
-	for _, p := range lost {
-		if !endedBy(p, deadline) && !r.recorded()[p.Pid] {
-			kill(p)
-		}
-	}
-	r.SweepAll()
-}
-
-// lost finds them. The processes are listed first: one that claims its name in
-// between is not taken for lost.
+// lost are the supervisors of this root that no record names and whose owner is
+// dead. The processes are listed first: one that claims its name in between is not
+// taken for lost.
 func (r *Root) lost() []Process {
 	var out []Process
 	var known map[int]bool

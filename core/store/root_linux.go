@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ const (
 type Root struct {
 	path string // absolute
 	dir  *os.File
+	list sync.Mutex // the directory's offset is one for all
 }
 
 // OpenRoot opens the state root and makes it when missing. It must be a

@@ -57,6 +57,8 @@ func NotFound(name, path string) error {
 func (r *Root) Sweep(name string) bool { return r.sweepEntry(key(name)) }
 
 func (r *Root) entries() ([]string, error) {
+	r.list.Lock()
+	defer r.list.Unlock()
 	if _, err := r.dir.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}

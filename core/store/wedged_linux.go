@@ -1,6 +1,7 @@
 package store
 
 import (
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,30 +12,57 @@ import (
 // pingLimit is how long a supervisor whose owner is dead may take to answer.
 const pingLimit = 2 * time.Second
 
-// KillWedged ends supervisors whose owner is dead and who do not answer: one
-// that is alive stops by itself, a stopped or hanging one cannot. ping asks the
-// socket in a directory.
+// KillWedged ends supervisors whose owner is dead and who do not answer, or whom
+// no record names: one that is alive stops by itself, a stopped or hanging one
+// cannot. All have the same time. ping asks the socket in a directory.
 func (r *Root) KillWedged(ping func(dirfd int, timeout time.Duration) bool) {
-	entries, err := r.entries()
+	var wait sync.WaitGroup
+	each := func(f func()) {
+		wait.Add(1)
+		fault.Go("sweep", func() {
+			defer wait.Done()
+			f()
+		})
+	}
+	entries, _ := r.entries()
+	suspects := 0
+	for _, entry := range entries {
+		rec, err := r.read(entry)
+		if err == nil && isKey(entry) && rec.Owner.Pid != 0 && !rec.Owner.Alive() {
+			suspects++
+			each(func() { r.killUnlessAnswers(entry, rec, ping) })
+		}
+	}
+	for _, p := range r.lost() {
+		suspects++
+		each(func() { r.killUnlessRecorded(p) })
+	}
+	wait.Wait()
+	if suspects > 0 {
+		r.SweepAll()
+	}
+}
+
+// killUnlessAnswers also spares one without a socket, which is starting or ending,
+// for the same time.
+func (r *Root) killUnlessAnswers(entry string, rec Record, ping func(int, time.Duration) bool) {
+	fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	for _, entry := range entries {
-		rec, err := r.read(entry)
-		if err != nil || !isKey(entry) || rec.Owner.Pid == 0 || rec.Owner.Alive() {
-			continue
-		}
-		fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			continue
-		}
-		begin := time.Now()
-		// One without a socket is starting or ending, and has the same time for it.
-		if !ping(fd, pingLimit) && !endedBy(rec.Supervisor, begin.Add(pingLimit)) {
-			kill(rec.Supervisor)
-		}
-		r.sweepEntry(entry)
-		unix.Close(fd)
+	defer unix.Close(fd)
+	deadline := time.Now().Add(pingLimit)
+	if !ping(fd, pingLimit) && !endedBy(rec.Supervisor, deadline) {
+		kill(rec.Supervisor)
+	}
+}
+
+// killUnlessRecorded ends a supervisor that no record names. Such a one is starting
+// or ending and does either by itself, in milliseconds, unless it is stopped or
+// hangs.
+func (r *Root) killUnlessRecorded(p Process) {
+	if !endedBy(p, time.Now().Add(pingLimit)) && !r.recorded()[p.Pid] {
+		kill(p)
 	}
 }
 

@@ -28,8 +28,8 @@ const (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most rows wait for a time limit to pass: a few at once keep two cores busy.
-	flag.Set("test.parallel", "6")
+	// Most rows wait for a time limit to pass: ten at once keep two cores busy.
+	flag.Set("test.parallel", "10")
 	harness.Main(m)
 }
 
