@@ -29,7 +29,7 @@ func hostRoot(p paths, ids idMap, overlayBytes uint64) (*rootFS, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.IO, fault.StageRoot, "host root")
 	}
-	r := &rootFS{cwd: image.HostWork, files: []*os.File{dir}}
+	r := &rootFS{cwd: image.HostWork, dir: dir, files: []*os.File{dir}}
 	if err := r.attach(dir, p.host, ids, false); err != nil {
 		r.close()
 		return nil, err

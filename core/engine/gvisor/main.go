@@ -35,7 +35,9 @@ func Main() {
 		limitTotalMemory(os.Args)
 		filters.Use()
 	case os.Args[0] == goferName:
-		mountRoot()
+		if !serveMounts() {
+			mountRoot()
+		}
 		filters.Use()
 	case os.Args[0] == "/proc/self/exe" && os.Args[1] == "umount":
 	default:

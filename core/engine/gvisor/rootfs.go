@@ -20,18 +20,34 @@ type rootFS struct {
 	annotations map[string]string
 	cwd         string // default working directory of programs
 	notes       []string
+	dir         *os.File // the root's directory; nil for an image
+	binds       []goferMount
+	userns      *os.File   // see mapping
 	files       []*os.File // kept open until the machine has booted
 }
 
 func (r *rootFS) close() { closeAll(r.files) }
 
-// prepareRoot opens and checks the root, once: later steps use the opened
-// file and look no path up again where the kernel allows it.
+// prepareRoot makes the root and what is mounted in it.
 func prepareRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
+	r, err := openRoot(cfg, p, ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.addMounts(cfg, ids); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// openRoot opens and checks the root, once: later steps use the opened file and
+// look no path up again where the kernel allows it.
+func openRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 	if cfg.Root.Kind == image.Host {
 		return hostRoot(p, ids, cfg.OverlayBytes)
 	}
-	source, err := image.Open(cfg.Root)
+	source, err := rootFile(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +64,38 @@ func prepareRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 		r.notes = append(r.notes, "root: EROFS image, changes in memory")
 		return r, nil
 	}
+	r.dir = source
 	if err := r.attach(source, cfg.Root.Path, ids, true); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// rootFile is the open root: a duplicate of the caller's where it has one.
+func rootFile(cfg engine.Config) (*os.File, error) {
+	if cfg.RootFile == nil {
+		return image.Open(cfg.Root)
+	}
+	fd, err := unix.FcntlInt(cfg.RootFile.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.IO, fault.StageRoot, "root")
+	}
+	return os.NewFile(uintptr(fd), cfg.RootFile.Name()), nil
+}
+
+// mapping is a user namespace that maps owners into the sandbox's; nil when none
+// can be made. It is made once.
+func (r *rootFS) mapping(ids idMap) *os.File {
+	if r.userns == nil {
+		userns, err := newUserns(ids)
+		if err != nil {
+			return nil
+		}
+		r.userns = userns
+		r.files = append(r.files, userns)
+	}
+	return r.userns
 }
 
 // attach makes dir the root. With privileges it becomes a detached mount,
@@ -61,7 +104,12 @@ func prepareRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 // below a private one. Where the kernel refuses that, the gofer must have the
 // caller's own id, and takes the path.
 func (r *rootFS) attach(dir *os.File, path string, ids idMap, mapOwners bool) error {
-	tree, mapped, err := detach(dir, ids, mapOwners)
+	const attr = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
+	var userns *os.File
+	if mapOwners {
+		userns = r.mapping(ids)
+	}
+	tree, mapped, err := detach(dir, attr, userns)
 	if err != nil && ids.uid == uint64(os.Geteuid()) {
 		if !utf8.ValidString(path) {
 			return fault.New(fault.Unsupported, fault.StageRoot,
@@ -88,35 +136,4 @@ func (r *rootFS) attach(dir *os.File, path string, ids idMap, mapOwners bool) er
 		r.notes = append(r.notes, "root: directory, read-only mount with access rights of others, changes in memory")
 	}
 	return nil
-}
-
-// detach returns a read-only clone of the mounts at and below dir that is
-// attached nowhere, and whether its owners are mapped: not every file system
-// can do that, nor a kernel before 5.12.
-func detach(dir *os.File, ids idMap, mapOwners bool) (*os.File, bool, error) {
-	fd, err := unix.OpenTree(int(dir.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)
-	if err != nil {
-		return nil, false, os.NewSyscallError("open_tree", err)
-	}
-	tree := os.NewFile(uintptr(fd), "root")
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
-	if mapOwners {
-		if userns, err := newUserns(ids); err == nil {
-			defer userns.Close()
-			withMap := attr
-			withMap.Attr_set |= unix.MOUNT_ATTR_IDMAP
-			withMap.Userns_fd = uint64(userns.Fd())
-			if unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &withMap) == nil {
-				return tree, true, nil
-			}
-		}
-	}
-	// The overlay and the gofer keep the directory unchanged on kernels that
-	// have no mount_setattr (before 5.12).
-	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
-	if err != nil && err != unix.ENOSYS {
-		tree.Close()
-		return nil, false, os.NewSyscallError("mount_setattr", err)
-	}
-	return tree, false, nil
 }

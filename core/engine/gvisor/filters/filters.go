@@ -8,6 +8,7 @@ package filters
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	_ "unsafe" // for linkname
 
 	"gvisor.dev/gvisor/pkg/seccomp/precompiledseccomp"
@@ -60,7 +61,11 @@ func Use() {
 		sentryPrograms[f.Name] = f.program(os.Getpid())
 	}
 	for _, f := range set.Gofer {
-		goferPrograms[f.Name] = f.program(os.Getpid())
+		program := f.program(os.Getpid())
+		goferPrograms[f.Name] = program
+		// The engine's own extension of the gofer adds no rules; gVisor's key only
+		// says that there is one.
+		goferPrograms[strings.Replace(f.Name, "ExtraRules=false", "ExtraRules=true", 1)] = program
 	}
 }
 
