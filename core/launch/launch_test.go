@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,7 +129,10 @@ func TestWhatTheChildGets(t *testing.T) {
 	labels := store.Labels(w.Config.StateDir, w.Config.OwnerPid)
 	assert.Equal(t, append([]string{"msb", "supervise", "--name=report"}, labels...), w.Args, "labels only")
 	assert.Equal(t, "0000000000000000", w.Blocked)
-	assert.Equal(t, "0000000000000000", w.Ignored)
+	ignored, err := strconv.ParseUint(w.Ignored, 16, 64)
+	require.NoError(t, err)
+	// glibc's posix_spawn, which make uses, has its own signals 32 and 33 ignored.
+	assert.Zero(t, ignored&^(1<<31|1<<32), "%x", ignored)
 	assert.Equal(t, "secret in the configuration", w.Config.ID)
 }
 
