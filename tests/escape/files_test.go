@@ -90,6 +90,12 @@ func openHost(path string, root bool) probe {
 	return probe{name: path, args: fixed("file_open", path), deny: "open: (ENOENT|EACCES)", missing: needsFile(path, root)}
 }
 
+// named gives a probe whose path depends on the machine a name that does not.
+func named(name string, p probe) probe {
+	p.name = name
+	return p
+}
+
 var procProbes = []probe{
 	{name: "boot id", args: readHost("/proc/sys/kernel/random/boot_id"), deny: "read"},
 	{name: "kernel command line", args: readHost("/proc/cmdline"), deny: "read"},
@@ -100,8 +106,8 @@ var procProbes = []probe{
 	openHost("/proc/kpagecount", true),
 	openHost("/proc/partitions", false),
 	openHost("/proc/keys", false),
-	openHost(first("/sys/class/net/*"), false),
-	openHost(first("/sys/block/*"), false),
+	named("network interfaces in /sys", openHost(first("/sys/class/net/*"), false)),
+	named("disks in /sys", openHost(first("/sys/block/*"), false)),
 	openHost("/sys/kernel/debug", true),
 	openHost("/sys/fs/cgroup/unified", false),
 	rewrite("/proc/sys/kernel/core_pattern"),
@@ -109,5 +115,5 @@ var procProbes = []probe{
 	rewrite("/proc/sys/kernel/hostname"),
 	rewrite("/proc/sys/vm/overcommit_memory"),
 	rewrite("/sys/kernel/uevent_helper"),
-	rewrite(first("/sys/fs/cgroup/*/release_agent")),
+	named("release_agent", rewrite(first("/sys/fs/cgroup/*/release_agent"))),
 }

@@ -24,7 +24,7 @@ var socketProbes = []probe{
 		return tcp(w.address, "tcp")(w)
 	}, deny: "connect: ENETUNREACH", missing: needsAddress},
 	{name: "route to the Internet", args: fixed("socket_route", "198.51.100.1"), deny: "connect: ENETUNREACH", missing: needsAddress},
-	{name: "route to a name server", args: fixed("socket_route", "8.8.8.8"), deny: "connect: ENETUNREACH", missing: needsAddress},
+	{name: "route to a name server", args: fixed("socket_route", "203.0.113.53"), deny: "connect: ENETUNREACH", missing: needsAddress},
 	{name: "raw socket", args: fixed("socket_raw"), deny: "socket: EPERM", missing: needsRoot},
 	{name: "packet socket", args: fixed("socket_packet"), deny: "socket: (EPERM|EAFNOSUPPORT)", missing: needsRoot},
 	{name: "interfaces", args: fixed("socket_interface"), deny: "loopback alone", missing: needsAddress},

@@ -132,7 +132,8 @@ func TestGivenFileIsForReading(t *testing.T) {
 	assert.True(t, outsideWith(t, path, file, "stdio_reopen", "0").reached(), "control")
 }
 
-// The guest must not make what it was given executable for everybody.
+// The guest must not make what it was given executable for everybody. Inside it
+// seems to: the mode that it sees is the sentry's own.
 func TestGivenFileKeepsItsMode(t *testing.T) {
 	sb, path := box(t)
 	name := filepath.Join(t.TempDir(), "given")
@@ -147,10 +148,9 @@ func TestGivenFileKeepsItsMode(t *testing.T) {
 	out, err := io.ReadAll(p.Out)
 	require.NoError(t, err)
 	for _, got := range []answer{insideWith(t, sb, file, "stdio_mode", "0"), answer(out)} {
-		assert.Regexp(t, "^denied: fchmod: EPERM", string(got))
 		st, err := os.Stat(name)
 		require.NoError(t, err)
-		assert.Equal(t, os.FileMode(0o600), st.Mode())
+		assert.Equal(t, os.FileMode(0o600), st.Mode(), got)
 	}
 	assert.True(t, outsideWith(t, path, file, "stdio_mode", "0").reached(), "control")
 }

@@ -185,3 +185,9 @@ func startVictim(t testing.TB, path, secret string) victim {
 func outcomeText(o core.Outcome) string {
 	return fmt.Sprintf("cause %d, exit code %d, signal %d", o.Cause, o.ExitCode, o.Signal)
 }
+
+// childOf is a child that the host starts as most programs do: with all that is
+// open and the whole environment.
+func childOf(w *world) *exec.Cmd {
+	return exec.Command(w.probes, "victim", "another text")
+}

@@ -171,3 +171,15 @@ PROBE(harm_signals)
 	} while ((t.tv_sec - start.tv_sec) * 1000 + (t.tv_nsec - start.tv_nsec) / 1000000 < number(argc, argv, 2));
 	return caught ? reached("%d signals", (int)caught) : denied("no signal");
 }
+
+/* harm_listen: counts the signals of others until the end of its input. */
+PROBE(harm_listen)
+{
+	char c;
+	struct sigaction a = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+	sigaction(SIGUSR1, &a, 0);
+	printf("ready\n");
+	while (read(0, &c, 1) > 0)
+		;
+	return caught ? reached("%d signals", (int)caught) : denied("no signal");
+}

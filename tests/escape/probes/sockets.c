@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/un.h>
 
@@ -57,6 +58,43 @@ static int inet(int argc, char **argv, int type)
 /* socket_tcp ADDRESS PORT TEXT, socket_udp ADDRESS PORT TEXT */
 PROBE(socket_tcp) { return inet(argc, argv, SOCK_STREAM); }
 PROBE(socket_udp) { return inet(argc, argv, SOCK_DGRAM); }
+
+/* socket_serve @NAME|ADDRESS:PORT TEXT: answers each connection until the end of input. */
+PROBE(socket_serve)
+{
+	struct sockaddr_un u = { .sun_family = AF_UNIX };
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	const char *at = arg(argc, argv, 1), *text = arg(argc, argv, 2), *colon = strchr(at, ':');
+	char host[INET_ADDRSTRLEN] = "";
+	int fd, failed;
+	if (colon) {
+		memcpy(host, at, (size_t)(colon - at) % sizeof host);
+		a.sin_port = htons((uint16_t)atoi(colon + 1));
+		inet_pton(AF_INET, host, &a.sin_addr);
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		failed = bind(fd, (struct sockaddr *)&a, sizeof a);
+	} else {
+		strncpy(u.sun_path + 1, at + 1, sizeof u.sun_path - 2);
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		failed = bind(fd, (struct sockaddr *)&u, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(at)));
+	}
+	if (failed || listen(fd, 8))
+		return denied("bind");
+	reached("listening");
+	for (;;) {
+		char c;
+		struct pollfd p[2] = { { 0, POLLIN, 0 }, { fd, POLLIN, 0 } };
+		poll(p, 2, -1);
+		if (p[0].revents && read(0, &c, 1) <= 0)
+			return 0;
+		if (p[1].revents) {
+			int peer = accept(fd, 0, 0);
+			if (write(peer, text, strlen(text)) < 0)
+				return 2;
+			close(peer);
+		}
+	}
+}
 
 /* socket_route ADDRESS: is there a way to it? Sends nothing. */
 PROBE(socket_route)

@@ -1,0 +1,279 @@
+package escape
+
+import (
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/store"
+	"github.com/libmicrosandbox/microsandbox/tests/harness"
+)
+
+const (
+	// longestBeat is how long another sandbox may take to answer while one does
+	// harm, on a machine with few processors that run other things too.
+	longestBeat = 10 * time.Second
+	// harmLimit ends a harm that ends in no limit of its own.
+	harmLimit = 2 * time.Minute
+)
+
+// heart is a sandbox that answers, again and again, until the test ends.
+type heart struct {
+	t       *testing.T
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	beats   int
+	longest time.Duration
+	err     error
+}
+
+func startHeart(t *testing.T) *heart {
+	h := &heart{t: t, stop: make(chan struct{})}
+	p := harness.Start(t, harness.New(t), core.ProcessOptions{
+		Argv: []string{"cat"}, Stdio: [3]core.Stdio{harness.Pipe, harness.Pipe, harness.Null},
+	})
+	p.Running()
+	h.stopped.Go(func() {
+		beat := time.NewTicker(20 * time.Millisecond)
+		defer beat.Stop()
+		for {
+			select {
+			case <-h.stop:
+				return
+			case <-beat.C:
+			}
+			begin := time.Now()
+			p.Out.SetReadDeadline(begin.Add(longestBeat))
+			if _, h.err = p.Stdin.Write([]byte("x")); h.err != nil {
+				return
+			}
+			if _, h.err = io.ReadFull(p.Out, make([]byte, 1)); h.err != nil {
+				return
+			}
+			h.beats++
+			h.longest = max(h.longest, time.Since(begin))
+		}
+	})
+	return h
+}
+
+// well requires that the other sandbox has answered all the time.
+func (h *heart) well() {
+	h.t.Helper()
+	close(h.stop)
+	h.stopped.Wait()
+	require.NoError(h.t, h.err, "the other sandbox has stopped answering after %d beats", h.beats)
+	assert.NotZero(h.t, h.beats)
+	h.t.Logf("%d beats, the longest took %v", h.beats, h.longest)
+}
+
+// patient is a sandbox that is to be harmed.
+type patient struct {
+	*core.Sandbox
+	t     *testing.T
+	state core.State
+	tree  []store.Process
+}
+
+const patientMemory, patientOverlay = 128 << 20, 16 << 20
+
+func newPatient(t *testing.T) *patient {
+	o := harness.Options(t)
+	o.Root = harness.DirRoot(t)
+	o.MemoryBytes, o.OverlayBytes = patientMemory, patientOverlay
+	s := &patient{t: t, state: o.State, Sandbox: harness.Create(t, o)}
+	upload(t, s.Sandbox, probes(t))
+	return s
+}
+
+// harmed is what became of a program and its sandbox within the limit.
+type harmed struct {
+	said    string
+	program core.Outcome
+	ended   bool // the sandbox has
+	took    time.Duration
+}
+
+// harm runs a probe until it ends, the sandbox ends, or the limit is over.
+func (s *patient) harm(args ...string) harmed {
+	s.t.Helper()
+	begin := time.Now()
+	p := harness.Start(s.t, s.Sandbox, core.ProcessOptions{
+		Argv: append([]string{guestProbes}, args...), Stdio: [3]core.Stdio{harness.Null, harness.Pipe, harness.Null},
+	})
+	text := make(chan string, 1)
+	go func() {
+		data, _ := io.ReadAll(p.Out)
+		text <- string(data)
+	}()
+	timer := time.NewTimer(harmLimit)
+	defer timer.Stop()
+	select {
+	case <-p.Done():
+	case <-timer.C:
+		s.t.Logf("%q: stopped by the time limit of the test", args)
+		s.tree = harness.Tree(s.t, int(s.Pid()))
+		s.Kill()
+	}
+	harness.Wait(s.t, p.Done(), "the program to end")
+	h := harmed{program: p.Outcome(), took: time.Since(begin)}
+	h.said = strings.TrimSpace(<-text)
+	if h.program.Cause != handle.CauseExited && h.program.Cause != handle.CauseSignaled {
+		harness.Wait(s.t, s.Done(), "the sandbox to end")
+	}
+	select {
+	case <-s.Done():
+		h.ended = true
+	default:
+	}
+	s.t.Logf("%q: %s, %s, sandbox ended: %v, %v", args, h.said, outcomeText(h.program), h.ended, h.took.Round(time.Millisecond))
+	return h
+}
+
+// gone ends the sandbox and requires that nothing of it is left.
+func (s *patient) gone() {
+	s.t.Helper()
+	tree := append(s.tree, harness.Tree(s.t, int(s.Pid()))...)
+	harness.End(s.t, s.Sandbox)
+	harness.Gone(s.t, tree, harness.Limit)
+	harness.Swept(s.t, s.state.Dir)
+	assert.Empty(s.t, harness.Named(s.state.Dir))
+}
+
+// Programs that take all they can get end in their limit, or in the sandbox's.
+func TestHarm(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		args    []string
+		said    string // pattern; "" when it must not come to say anything
+		cause   uint32 // of the sandbox's end, 0 when it lives on
+		control []string
+	}{
+		{"memory bomb", []string{"harm_memory", "1024"}, "", handle.CauseMemoryLimit, []string{"harm_memory", "1"}},
+		{"disk fill of the root", []string{"harm_file", "/root/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0, nil},
+		{"disk fill of /tmp", []string{"harm_file", "/tmp/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0, nil},
+		{"disk fill of /dev/shm", []string{"harm_file", "/dev/shm/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0,
+			[]string{"harm_file", "CONTROL/fill", "1"}},
+		{"inode fill", []string{"harm_inodes", "/tmp", "1000000"}, "(denied: open after [0-9]+: ENOSPC)?", handle.CauseMemoryLimit,
+			[]string{"harm_inodes", "CONTROL", "100"}},
+		{"descriptor exhaustion", []string{"harm_descriptors", "10000000"}, "denied: open after [0-9]+: E[MN]FILE", 0,
+			[]string{"harm_descriptors", "20"}},
+		{"terminal exhaustion", []string{"harm_terminals", "100000"}, "denied: open after [0-9]+: (E[MN]FILE|ENOSPC|EIO)", 0,
+			[]string{"harm_terminals", "2"}},
+		{"fork bomb", []string{"harm_processes", strconv.Itoa(harness.Repeat(1500, 5000))}, "(reached|denied: fork).*|", handle.CauseMemoryLimit,
+			[]string{"harm_processes", "20"}},
+		{"zombies", []string{"harm_zombies", strconv.Itoa(harness.Repeat(3000, 10000))}, "(reached: [0-9]+ zombies|denied: fork after .*|)", handle.CauseMemoryLimit,
+			[]string{"harm_zombies", "20"}},
+		{"signal storm", []string{"harm_signals", "8", "2000"}, "reached: .*", 0, []string{"harm_signals", "2", "100"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, h := newPatient(t), startHeart(t)
+			got := s.harm(c.args...)
+			assert.Regexp(t, "^("+c.said+")", got.said)
+			if c.said == "" {
+				assert.Empty(t, got.said)
+			}
+			if got.ended {
+				assert.Equal(t, c.cause, s.Outcome().Cause, "the sandbox's end: %s", outcomeText(s.Outcome()))
+			} else {
+				assert.NotEmpty(t, got.said, "the sandbox lives: the program has come to its own end")
+				assert.Equal(t, "here\n", harness.Output(t, s.Sandbox, "echo here"), "the sandbox goes on")
+			}
+			h.well()
+			s.gone()
+			if c.control != nil {
+				for i, a := range c.control {
+					c.control[i] = strings.Replace(a, "CONTROL", t.TempDir(), 1)
+				}
+				assert.True(t, outside(probes(t), c.control...).reached(), "control")
+			}
+		})
+	}
+}
+
+// A reader that never reads stops the writer, and costs neither the supervisor
+// nor the host any memory.
+func TestOutputFlood(t *testing.T) {
+	for _, kind := range []string{"pipe", "socket"} {
+		t.Run(kind, func(t *testing.T) {
+			s, h := newPatient(t), startHeart(t)
+			before := resident(t, int(s.Pid()))
+			o := core.ProcessOptions{
+				Argv: []string{guestProbes, "harm_output", "1024"}, Stdio: [3]core.Stdio{harness.Null, harness.Pipe, harness.Pipe},
+			}
+			if kind == "socket" {
+				_, theirs := socketpair(t)
+				o.Stdio[1] = harness.FD(theirs)
+			}
+			p := harness.Start(t, s.Sandbox, o)
+			p.Running()
+			assert.Regexp(t, "^denied: stalled after [0-9]+ KiB", line(t, p.Err))
+			assert.Less(t, resident(t, int(s.Pid()))-before, int64(16<<20), "growth of the supervisor")
+			assert.Equal(t, "here\n", harness.Output(t, s.Sandbox, "echo here"))
+			h.well()
+			s.gone()
+			assert.Regexp(t, "^denied: stalled", flood(t, probes(t)), "control: a full pipe stops a writer outside too")
+		})
+	}
+}
+
+// flood is what the probe says outside of a pipe that nobody reads.
+func flood(t *testing.T, path string) string {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	said, err := os.CreateTemp(t.TempDir(), "said")
+	require.NoError(t, err)
+	defer said.Close()
+	p, err := os.StartProcess(path, []string{path, "harm_output", "64"}, &os.ProcAttr{Files: []*os.File{nil, w, said}})
+	require.NoError(t, err)
+	w.Close()
+	p.Wait()
+	data, err := os.ReadFile(said.Name())
+	require.NoError(t, err)
+	return string(data)
+}
+
+var rss = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+
+// resident is a process's memory in bytes.
+func resident(t *testing.T, pid int) int64 {
+	t.Helper()
+	match := rss.FindStringSubmatch(host("/proc/" + strconv.Itoa(pid) + "/status"))
+	require.NotNil(t, match)
+	n, err := strconv.ParseInt(match[1], 10, 64)
+	require.NoError(t, err)
+	return n << 10
+}
+
+// Signals from the host as fast as it can: the program gets some of each, and
+// the sandbox goes on.
+func TestSignalsFromTheHost(t *testing.T) {
+	s, h := newPatient(t), startHeart(t)
+	p := harness.Start(t, s.Sandbox, core.ProcessOptions{
+		Argv: []string{guestProbes, "harm_listen"}, Stdio: [3]core.Stdio{harness.Pipe, harness.Pipe, harness.Null},
+	})
+	p.Line("ready\n")
+	sent := 0
+	for end := time.Now().Add(time.Second); time.Now().Before(end); sent++ {
+		require.NoError(t, p.Signal(int(unix.SIGUSR1)))
+	}
+	p.Stdin.Close()
+	said := line(t, p.Out)
+	assert.Regexp(t, "^reached: [0-9]+ signals", said)
+	t.Logf("%d sent, %s", sent, said)
+	assert.Equal(t, int32(0), p.End().ExitCode)
+	h.well()
+	s.gone()
+}
