@@ -30,13 +30,12 @@ func (m *measurement) calls(ctx context.Context) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := m.host.cmd.Args[1]
 	programs := m.repository + "/bench/programs/"
-	node, err := m.batches(ctx, []string{"node", programs + "calls.mjs", m.repository, state, sandboxName}, callsNode)
+	node, err := m.batches(ctx, []string{"node", programs + "calls.mjs", m.repository, m.stateDir, sandboxName}, callsNode)
 	if err != nil {
 		return nil, err
 	}
-	python, err := m.batches(ctx, []string{"python3", programs + "calls.py", state, sandboxName}, callsPython)
+	python, err := m.batches(ctx, []string{"python3", programs + "calls.py", m.stateDir, sandboxName}, callsPython)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 )
 
 // figure is one line of the results: our summary beside the peer's, or beside a
@@ -94,11 +95,19 @@ func printTable(w io.Writer, figures []figure) {
 			if f.atLeast {
 				relation = "≥"
 			}
-			goal = fmt.Sprintf("%s %.1f", relation, f.goal)
+			goal = fmt.Sprintf("%s %s", relation, goalText(f.goal))
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
 			f.name, f.unit, f.ours.text(), peer, f.peerName, ratio, goal, f.verdict())
 	}
+}
+
+// goalText has two decimals only where one would not do.
+func goalText(goal float64) string {
+	if one := strconv.FormatFloat(goal, 'f', 1, 64); len(one) >= len(strconv.FormatFloat(goal, 'f', -1, 64)) {
+		return one
+	}
+	return strconv.FormatFloat(goal, 'f', 2, 64)
 }
 
 // text leaves the spread out where there is none: limits and sizes.

@@ -17,8 +17,8 @@ import (
 // answerLimit bounds one command of the host program.
 const answerLimit = 2 * time.Minute
 
-// host is the C program that uses the library and starts the peer: see
-// programs/host.c for its commands.
+// host is a C program that executes commands: programs/host.c uses the library
+// and starts the peer, programs/killer.c kills them.
 type host struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -26,11 +26,26 @@ type host struct {
 }
 
 func startHost(ctx context.Context, s settings, stateDir string) (*host, error) {
-	cmd := exec.CommandContext(ctx, s.product("bench", "host"), stateDir, s.product("bin", "msb"))
+	return start(ctx, s, s.product("bench", "host"), stateDir, s.product("bin", "msb"))
+}
+
+func startKiller(ctx context.Context, s settings) (*host, error) {
+	return start(ctx, s, s.product("bench", "killer"))
+}
+
+// keep is a command that ends when everything that it started has ended, and is
+// stopped with all of it (programs/keep.c).
+func keep(ctx context.Context, s settings, argv ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.product("bench", "keep"), argv...)
 	cmd.Stderr = os.Stderr
-	// A group of its own, so that its children can be ended with it.
+	// Out of reach of the terminal's Ctrl-C: we stop it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	return cmd
+}
+
+func start(ctx context.Context, s settings, argv ...string) (*host, error) {
+	cmd := keep(ctx, s, argv...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -45,14 +60,12 @@ func startHost(ctx context.Context, s settings, stateDir string) (*host, error) 
 	return &host{cmd: cmd, in: in, out: bufio.NewReader(out)}, nil
 }
 
-// stop ends the host program; whatever sandbox it still has ends with it. Its
-// group is killed while it is not yet reaped, so the number is still its own.
+// stop ends the program and waits until nothing that it started is left.
 func (h *host) stop() {
 	timer := time.AfterFunc(answerLimit, func() { h.cmd.Cancel() })
 	defer timer.Stop()
 	h.in.Close()
 	io.Copy(io.Discard, h.out)
-	h.cmd.Cancel()
 	h.cmd.Wait()
 }
 

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Goals and limits, from the product's requirements.
@@ -21,48 +25,110 @@ const warmUps = 2
 
 type measurement struct {
 	settings
-	roots roots
-	peer  *peer
-	host  *host
+	roots    roots
+	peer     *peer
+	host     *host
+	stateDir string // of the host's sandboxes
+
+	figures  []figure
+	notes    []string // what the table cannot say
+	failures []string // promises that did not hold
 }
 
-func (m *measurement) all(ctx context.Context) ([]figure, error) {
-	var figures []figure
-	for _, step := range []func(context.Context) ([]figure, error){m.cold, m.standing, m.sizes} {
-		more, err := step(ctx)
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, more...)
+// group is a set of figures that can be measured alone.
+type group struct {
+	name    string
+	measure func(*measurement, context.Context) ([]figure, error)
+}
+
+var groups = []group{
+	{"cold", (*measurement).cold},
+	{"standing", (*measurement).standing},
+	{"handle", (*measurement).handle},
+	{"burst", (*measurement).burst},
+	{"metrics", (*measurement).metrics},
+	{"sizes", (*measurement).sizes},
+}
+
+func groupNames() []string {
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.name)
 	}
-	return figures, nil
+	return names
 }
 
-// inTurns calls both sides runs times, each first in every other turn, after
-// warm-ups, and returns the answers by number: answers[i] are all i-th numbers.
-func (m *measurement) inTurns(ours, peer func() ([]float64, error)) (our, their [][]float64, err error) {
-	sides := []func() ([]float64, error){ours, peer}
-	answers := make([][][]float64, len(sides))
-	for turn := range warmUps + m.runs {
-		order := []int{0, 1}
-		if turn%2 == 1 {
-			slices.Reverse(order)
+func (m *measurement) all(ctx context.Context) error {
+	for _, g := range groups {
+		if len(m.only) > 0 && !slices.Contains(m.only, g.name) {
+			continue
 		}
-		for _, side := range order {
-			numbers, err := sides[side]()
+		started := time.Now()
+		figures, err := g.measure(m, ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+		m.figures = append(m.figures, figures...)
+		fmt.Fprintf(os.Stderr, "bench: %s took %.0f s\n", g.name, time.Since(started).Seconds())
+	}
+	return nil
+}
+
+func (m *measurement) note(format string, args ...any) {
+	m.notes = append(m.notes, fmt.Sprintf(format, args...))
+}
+
+// fails records a promise that did not hold: the run goes on and fails at its end.
+func (m *measurement) fails(format string, args ...any) {
+	m.failures = append(m.failures, fmt.Sprintf(format, args...))
+}
+
+func (m *measurement) broken() error {
+	if len(m.failures) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(m.failures, "; "))
+}
+
+func printNotes(w io.Writer, notes []string) {
+	for _, note := range notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
+}
+
+// side measures once and answers with numbers.
+type side func() ([]float64, error)
+
+// inTurns calls the sides in turns, each first in turn, after warm-ups, and
+// returns the answers by side and number: answers[s][i] are all i-th numbers.
+func inTurns(warmUps, runs int, sides ...side) (answers [][][]float64, err error) {
+	answers = make([][][]float64, len(sides))
+	for turn := range warmUps + runs {
+		for i := range sides {
+			s := (turn + i) % len(sides)
+			numbers, err := sides[s]()
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if turn < warmUps {
 				continue
 			}
-			for len(answers[side]) < len(numbers) {
-				answers[side] = append(answers[side], nil)
+			for len(answers[s]) < len(numbers) {
+				answers[s] = append(answers[s], nil)
 			}
 			for i, n := range numbers {
-				answers[side][i] = append(answers[side][i], n)
+				answers[s][i] = append(answers[s][i], n)
 			}
 		}
+	}
+	return answers, nil
+}
+
+// inTurns is for the two sides that most figures have.
+func (m *measurement) inTurns(ours, peer side) (our, their [][]float64, err error) {
+	answers, err := inTurns(warmUps, m.runs, ours, peer)
+	if err != nil {
+		return nil, nil, err
 	}
 	return answers[0], answers[1], nil
 }

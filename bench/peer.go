@@ -17,6 +17,7 @@ import (
 // peer is stock runsc, with the flags that take from it what we do not have
 // either: a network and cgroups.
 type peer struct {
+	settings
 	runsc    string
 	root     string            // its state directory
 	bundles  map[string]string // by kind of root; their command is `echo hi`
@@ -26,7 +27,7 @@ type peer struct {
 
 func newPeer(ctx context.Context, s settings, scratch string, r roots) (*peer, error) {
 	p := &peer{
-		runsc: s.product("bench", "runsc"), root: filepath.Join(scratch, "runsc"),
+		settings: s, runsc: s.product("bench", "runsc"), root: filepath.Join(scratch, "runsc"),
 		bundles: map[string]string{}, standing: filepath.Join(scratch, "bundle-standing"),
 	}
 	if err := os.Mkdir(p.root, 0o700); err != nil {
@@ -38,8 +39,11 @@ func newPeer(ctx context.Context, s settings, scratch string, r roots) (*peer, e
 			return nil, err
 		}
 	}
-	return p, p.bundle(ctx, p.standing, "erofs", r, "/bin/sh", "-c", "echo ready; exec sleep 3600")
+	return p, p.bundle(ctx, p.standing, "erofs", r, stayArgv...)
 }
+
+// stayArgv says "ready" and stays until it is killed.
+var stayArgv = []string{"/bin/sh", "-c", "echo ready; exec sleep 3600"}
 
 // bundle writes runsc's own default specification with another root.
 func (p *peer) bundle(ctx context.Context, dir, kind string, r roots, argv ...string) error {
@@ -85,9 +89,21 @@ func (p *peer) command(words ...string) []string {
 }
 
 // runCommand starts, runs and removes a new container.
-func (p *peer) runCommand(kind string) []string {
+func (p *peer) runCommand(kind string) []string { return p.run(p.bundles[kind]) }
+
+// stayCommand is one that says "ready" and stays.
+func (p *peer) stayCommand() []string { return p.run(p.standing) }
+
+func (p *peer) run(bundle string) []string {
 	p.next++
-	return p.command("run", "-bundle", p.bundles[kind], "bench-"+strconv.Itoa(p.next))
+	return p.command("run", "-bundle", bundle, "bench-"+strconv.Itoa(p.next))
+}
+
+// manyCommand is a command for many containers: the number of each one is to be
+// added to the last word.
+func (p *peer) manyCommand(bundle string) []string {
+	p.next++
+	return p.command("run", "-bundle", bundle, "bench-"+strconv.Itoa(p.next)+"-")
 }
 
 const standingID = "bench-standing"
@@ -99,9 +115,7 @@ func (p *peer) execCommand(argv ...string) []string {
 // stand runs a container for execCommand, whose sandbox ends with runsc, and
 // returns how to end it.
 func (p *peer) stand(ctx context.Context) (end func(), err error) {
-	words := p.command("run", "-bundle", p.standing, standingID)
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Stderr = os.Stderr
+	cmd := keep(ctx, p.settings, p.command("run", "-bundle", p.standing, standingID)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -112,7 +126,7 @@ func (p *peer) stand(ctx context.Context) (end func(), err error) {
 	end = func() {
 		kill := p.command("kill", standingID, "KILL")
 		if exec.CommandContext(ctx, kill[0], kill[1:]...).Run() != nil {
-			cmd.Process.Kill()
+			cmd.Cancel()
 		}
 		cmd.Wait()
 	}

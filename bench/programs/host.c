@@ -1,8 +1,6 @@
 /*
  * The program that uses the library, and that starts the peer: one clock and
- * one code path measure both. It reads one command a line from standard input,
- * its words separated by tabs, and answers with one line, "ok NUMBER..." in
- * nanoseconds or "error TEXT":
+ * one code path measure both. Its commands (serve.h):
  *
  *     cold ROOT-KIND ROOT ARGV...    create, start, first byte, end, closed: first, closed
  *     open ROOT-KIND ROOT NAME       creates the sandbox that run and calls use
@@ -10,61 +8,31 @@
  *     calls COUNT                    COUNT times msb_sandbox_pid
  *     close
  *
+ * and those of lives.c. With a command in its arguments it executes that one only.
+ *
  * SIDE is "library" (ARGV runs in the open sandbox) or "peer" (ARGV is a host
  * command). INPUT is how many bytes of the pattern to send to the program, 0 =
  * none; OUTPUT how many it must send, 0 = any text, at least one byte.
  */
 #define _GNU_SOURCE
+#include "host.h"
 #include "pattern.h"
-
-#include "microsandbox.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <time.h>
-
-#define MAX_WORDS 64
-#define TIMEOUT_MS 60000
 
 extern char **environ;
 
-static const char *state_dir, *msb_path;
+const char *state_dir;
+static const char *msb_path;
 static msb_handle sandbox; /* the open one */
 
-/* A running program of either side. */
-struct program {
-	msb_handle handle; /* library */
-	pid_t pid;         /* peer */
-	int in, out;       /* our ends of its pipes; in is -1 when there is none */
-};
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int fail(const char *what, const char *why)
-{
-	printf("error %s: %s\n", what, why);
-	return -1;
-}
-
-static int fail_errno(const char *what)
-{
-	return fail(what, strerror(errno));
-}
-
-static int create(const char *kind, const char *root, const char *name, msb_handle *out)
+int create(const char *kind, const char *root, const char *name, int64_t metrics_ms, msb_handle *out)
 {
 	msb_sandbox_options options = MSB_SANDBOX_OPTIONS_INIT;
 	msb_error err = MSB_ERROR_INIT;
@@ -74,13 +42,13 @@ static int create(const char *kind, const char *root, const char *name, msb_hand
 	options.name = name;
 	options.root_kind = strcmp(kind, "erofs") == 0 ? MSB_ROOT_EROFS : MSB_ROOT_DIR;
 	options.root_path = root;
+	options.metrics_interval_ms = metrics_ms;
 	if (msb_sandbox_create(&options, out, &err) != MSB_OK)
 		return fail("create", err.message);
 	return 0;
 }
 
-/* Closes the sandbox and waits until nothing of it is left. */
-static int close_sandbox(msb_handle closing)
+int close_sandbox(msb_handle closing)
 {
 	msb_error err = MSB_ERROR_INIT;
 	msb_os_fd done;
@@ -97,7 +65,7 @@ static int close_sandbox(msb_handle closing)
 	return ready == 1 ? 0 : fail("close", "the sandbox is not gone in time");
 }
 
-static int start_library(struct program *p, msb_handle in, char **argv, int feed)
+int start_library(struct program *p, msb_handle in, char **argv, int feed)
 {
 	msb_process_options options = MSB_PROCESS_OPTIONS_INIT;
 	msb_error err = MSB_ERROR_INIT;
@@ -114,7 +82,7 @@ static int start_library(struct program *p, msb_handle in, char **argv, int feed
 	return 0;
 }
 
-static int end_library(struct program *p)
+int end_library(struct program *p)
 {
 	msb_outcome outcome = MSB_OUTCOME_INIT;
 	msb_error err = MSB_ERROR_INIT;
@@ -128,7 +96,7 @@ static int end_library(struct program *p)
 	return 0;
 }
 
-static int start_peer(struct program *p, char **argv, int feed)
+int start_peer(struct program *p, char **argv, int feed)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
@@ -159,7 +127,7 @@ static int start_peer(struct program *p, char **argv, int feed)
 	return errno == 0 ? 0 : fail_errno(argv[0]);
 }
 
-static int end_peer(struct program *p)
+int end_peer(struct program *p)
 {
 	int status;
 
@@ -171,8 +139,7 @@ static int end_peer(struct program *p)
 	return 0;
 }
 
-/* Reads text to its end; *first is when its first byte came. */
-static int read_text(int fd, int64_t *first)
+int read_text(int fd, int64_t *first)
 {
 	char buffer[4096];
 	ssize_t n;
@@ -214,7 +181,7 @@ static int command_cold(char **words)
 	int64_t start = now_ns(), first, closed;
 	msb_handle made;
 
-	if (create(words[0], words[1], NULL, &made) != 0)
+	if (create(words[0], words[1], NULL, 0, &made) != 0)
 		return -1;
 	int failed = start_library(&p, made, words + 2, 0) != 0 || exchange(&p, 0, 0, &first) != 0 ||
 		end_library(&p) != 0;
@@ -272,13 +239,13 @@ static int command(char **words, int count)
 	if (count == 2 && strcmp(words[0], "calls") == 0)
 		return command_calls(words + 1);
 	if (count == 4 && strcmp(words[0], "open") == 0) {
-		if (create(words[1], words[2], words[3], &sandbox) != 0)
+		if (create(words[1], words[2], words[3], 0, &sandbox) != 0)
 			return -1;
 	} else if (count == 1 && strcmp(words[0], "close") == 0) {
 		if (close_sandbox(sandbox) != 0)
 			return -1;
 	} else {
-		return fail(words[0], "unknown command");
+		return lives_command(words, count);
 	}
 	printf("ok\n");
 	return 0;
@@ -286,27 +253,18 @@ static int command(char **words, int count)
 
 int main(int argc, char **argv)
 {
-	char line[16384], *words[MAX_WORDS + 1];
-
-	if (argc != 3) {
-		fprintf(stderr, "usage: host STATE-DIRECTORY MSB\n");
+	if (argc < 3) {
+		fprintf(stderr, "usage: host STATE-DIRECTORY MSB [COMMAND...]\n");
 		return 2;
 	}
 	state_dir = argv[1];
 	msb_path = argv[2];
 	signal(SIGPIPE, SIG_IGN); /* a program that dies early is an error here, not our end */
-	while (fgets(line, sizeof line, stdin) != NULL) {
-		int count = 0;
-
-		line[strcspn(line, "\n")] = '\0';
-		for (char *word = strtok(line, "\t"); word != NULL && count < MAX_WORDS; word = strtok(NULL, "\t"))
-			words[count++] = word;
-		words[count] = NULL;
-		int failed = count == 0 || command(words, count) != 0;
-
-		fflush(stdout);
-		if (failed)
-			return 1;
+	if (argc == 3)
+		return serve(command);
+	if (command(argv + 3, argc - 3) != 0) {
+		fprintf(stderr, "host: %s\n", failure);
+		return 1;
 	}
 	return 0;
 }
