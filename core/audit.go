@@ -43,6 +43,9 @@ func Audit(state State) ([]Finding, error) {
 		return out, err
 	}
 	defer shelf.Close()
+	for _, name := range shelf.LooseLogs() {
+		out = append(out, Finding{Kind: "log", Detail: fmt.Sprintf("of the failed start of %q in %s: msb rm removes it", name, dir)})
+	}
 	all, err := shelf.All()
 	for _, rec := range all {
 		out = append(out, Finding{Kind: "stored", Detail: fmt.Sprintf("%q in %s", rec.Name, dir)})

@@ -12,6 +12,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
+	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -51,6 +52,7 @@ type Options struct {
 	IdleTimeout  time.Duration // 0: none
 	MaxDuration  time.Duration // 0: none
 	SampleEvery  time.Duration // interval of metrics; negative: none
+	LogMaxBytes  uint64        // of each of the log's files, of which there are up to four
 }
 
 // Limits and defaults, as the header states them.
@@ -132,6 +134,13 @@ func (o Options) completeLife(cfg *control.Config) error {
 		return invalid("metrics_interval_ms: %v is not between %v and a year", o.SampleEvery, MinSample)
 	case o.SampleEvery > 0:
 		cfg.SampleEvery = o.SampleEvery
+	}
+	cfg.LogMaxBytes = o.LogMaxBytes
+	if cfg.LogMaxBytes == 0 {
+		cfg.LogMaxBytes = logs.DefaultFileBytes
+	}
+	if cfg.LogMaxBytes < logs.MinFileBytes || cfg.LogMaxBytes > logs.MaxFileBytes {
+		return invalid("log_max_bytes %d: between %d (64 KiB) and %d (1 TiB)", o.LogMaxBytes, uint64(logs.MinFileBytes), uint64(logs.MaxFileBytes))
 	}
 	if o.Name == "" && (o.Stored || o.Replace) {
 		return invalid("name: needed to store or replace a sandbox")

@@ -20,6 +20,7 @@ const (
 	StdioPipe    = handle.StdioPipe
 	StdioFD      = handle.StdioFD
 	StdioInherit = handle.StdioInherit
+	StdioLog     = handle.StdioLog
 )
 
 // ProcessOptions describes a program. Strings are bytes of any encoding.

@@ -90,14 +90,18 @@ func Remove(name string, state State) error {
 		return err
 	}
 	defer claim.Remove()
-	if _, err := getStored(dir, name); errors.Is(err, &fault.Error{Code: fault.NotFound}) {
-		return err
-	}
-	shelf, err := store.OpenShelf(dir)
+	_, missing := getStored(dir, name)
+	shelf, err := store.OpenExistingShelf(dir)
 	if err != nil {
 		return err
 	}
+	if shelf == nil {
+		return missing
+	}
 	defer shelf.Close()
+	if errors.Is(missing, &fault.Error{Code: fault.NotFound}) && !shelf.HasLog(name) {
+		return missing
+	}
 	failpoint.Point("remove.claimed")
 	return shelf.Delete(name)
 }

@@ -35,11 +35,16 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 	f.Var(&env, "env", "NAME=VALUE")
 	clear := f.Bool("clear-env", false, "no default environment")
 	cwd := f.String("cwd", "", "working directory")
+	log := f.Bool("log", false, "output goes to the log")
 	return func(argv []string) core.ProcessOptions {
 		inherit := core.Stdio{Kind: core.StdioInherit}
+		out := inherit
+		if *log {
+			out.Kind = core.StdioLog
+		}
 		return core.ProcessOptions{
 			Argv: argv, Env: env, ClearEnv: *clear, Cwd: *cwd,
-			Stdio: [3]core.Stdio{inherit, inherit, inherit},
+			Stdio: [3]core.Stdio{inherit, out, out},
 		}
 	}
 }

@@ -54,7 +54,7 @@ func dispatch(args []string) int {
 // commands are what a person types.
 var commands = map[string]func(args []string) int{
 	"run": runCommand, "exec": execCommand, "start": startCommand,
-	"ls": listCommand, "metrics": metricsCommand, "top": topCommand, "wait": waitCommand, "audit": auditCommand,
+	"ls": listCommand, "metrics": metricsCommand, "top": topCommand, "wait": waitCommand, "audit": auditCommand, "logs": logsCommand,
 	"kill": killCommand, "stop": stopCommand, "drain": drainCommand, "detach": detachCommand, "rm": removeCommand,
 	"version": versionCommand,
 }
@@ -75,6 +75,11 @@ func usage(w io.Writer) {
   msb rm [-f] NAME...                     forget stored sandboxes; -f: end them first
   msb metrics                             what the living sandboxes use, as OpenMetrics text
   msb top [--interval TIME] [-n COUNT]    the same, live, for a person
+  msb logs [-f] [-t] [--tail N] [--since TIME] [--source SOURCE] [--program N] NAME
+                                          what it and its programs with --log have said;
+                                          -f: until it ends; -t: with time, source, program;
+                                          TIME: 10m ago or 2006-01-02T15:04:05Z;
+                                          SOURCE: stdout, stderr or supervisor, may be given again
   msb audit                               list all that exists in the state directory
   msb version
 
@@ -90,10 +95,12 @@ Options of run:
   --idle TIME          end when no program has run for that long, such as 90s or 10m
   --max TIME           end after that long
   --sample TIME        interval of metrics, 1s; 0 turns them off
+  --log-max SIZE       of each of the log's up to four files, 10M
 Options of run and exec:
   --env NAME=VALUE     may be given again
   --clear-env          no default PATH, HOME and LANG
   --cwd DIR            working directory in the sandbox
+  --log                output goes to the sandbox's log: see msb logs
 Options of all:
   --state DIR          state directory, else $MSB_HOME, else the user's own
 

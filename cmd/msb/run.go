@@ -34,11 +34,13 @@ func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
 	f.Var(&labels, "label", "NAME=VALUE")
 	f.DurationVar(&o.IdleTimeout, "idle", 0, "idle time")
 	f.DurationVar(&o.MaxDuration, "max", 0, "longest life")
+	var logMax size
+	f.Var(&logMax, "log-max", "bytes of a log file")
 	sample := f.Duration("sample", core.DefaultSample, "interval of metrics")
 	return func() (core.Options, error) {
 		self, err := os.Executable()
 		o.MsbPath, o.State, o.Root, o.Labels = self, state(), root.Root, labels
-		o.MemoryBytes, o.OverlayBytes = uint64(memory), uint64(overlay)
+		o.MemoryBytes, o.OverlayBytes, o.LogMaxBytes = uint64(memory), uint64(overlay), uint64(logMax)
 		if o.SampleEvery = *sample; o.SampleEvery == 0 {
 			o.SampleEvery = -1
 		}
@@ -83,7 +85,11 @@ func runDetached(sb *core.Sandbox, program func([]string) core.ProcessOptions, a
 	}
 	if len(argv) > 0 {
 		o := program(argv)
-		o.Stdio = [3]core.Stdio{} // nobody will be there
+		for i := range o.Stdio {
+			if o.Stdio[i].Kind != core.StdioLog {
+				o.Stdio[i] = core.Stdio{} // nobody will be there
+			}
+		}
 		p, err := sb.Start(o)
 		if err == nil {
 			<-p.Ready()

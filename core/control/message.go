@@ -39,7 +39,7 @@ type Type string
 
 // Requests, and the body that each takes and returns.
 const (
-	Start  Type = "start"  // StartRequest, three stdio descriptors as listed in it
+	Start  Type = "start"  // StartRequest, stdio descriptors as listed in it; returns StartReply
 	Signal Type = "signal" // SignalRequest
 	Stop   Type = "stop"   // StopRequest, returns StopReply before the sandbox ends
 	Drain  Type = "drain"  // DrainRequest; answered before the sandbox ends
@@ -85,6 +85,7 @@ type Config struct {
 	StoredDir    string         `json:"-"`                  // where stored configurations are
 	Metrics      *metrics.Token `json:"metrics,omitempty"`  // reserved slot; nil: none
 	SampleEvery  time.Duration  `json:"sample_ns,omitempty"`
+	LogMaxBytes  uint64         `json:"log_max_bytes,omitempty"` // of one file of the log; 0: the default
 	Stored       bool           `json:"stored,omitempty"`
 	StartAgain   bool           `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
 }
@@ -136,7 +137,13 @@ const (
 	StdioNull  Stdio = 0 // no descriptor
 	StdioOwn   Stdio = 1 // a descriptor that nobody else uses: may be donated
 	StdioShare Stdio = 2 // a host program's descriptor: its flags must not change
+	StdioLog   Stdio = 5 // no descriptor: the sandbox's log; stdout and stderr only
 )
+
+// StartReply tells the program's number in the sandbox, by which its log knows it.
+type StartReply struct {
+	Number uint64 `json:"n"`
+}
 
 // SignalRequest signals a program of this client.
 type SignalRequest struct {

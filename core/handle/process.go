@@ -32,6 +32,7 @@ type Process struct {
 	state    uint32 // StateStarting, StateRunning, StateStopped
 	startErr error
 	outcome  Outcome
+	number   uint64 // in the sandbox, 0 while starting
 	ends     [3]int // our pipe ends, -1 when none or taken
 	gaveUp   bool
 }
@@ -105,14 +106,15 @@ func (p *Process) start(prog Program, kinds [3]control.Stdio, fds []int) {
 	defer cancel(nil)
 	stop := time.AfterFunc(prog.Timeout, func() { cancel(timedOut) })
 	defer stop.Stop()
-	if err = client.Call(ctx, control.Start, req, nil, fds...); err != nil {
+	var reply control.StartReply
+	if err = client.Call(ctx, control.Start, req, &reply, fds...); err != nil {
 		if ctx.Err() != nil { // it may still come up: not without anybody to wait for it
 			s.request(client, control.Signal, control.SignalRequest{Program: p.id, Signo: int(sigKill)})
 		}
 		p.failed(err)
 		return
 	}
-	p.running()
+	p.running(reply.Number)
 }
 
 func byteSlices(in []string) [][]byte {
@@ -143,9 +145,18 @@ func (p *Process) Outcome() Outcome {
 	return p.outcome
 }
 
-func (p *Process) running() {
+// Number is the program's number in its sandbox, by which the log knows it; 0 while
+// it starts.
+func (p *Process) Number() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.number
+}
+
+func (p *Process) running(number uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.number = number
 	if p.state == StateStarting {
 		p.state = StateRunning
 		close(p.ready)
@@ -283,6 +294,7 @@ const (
 	StdioPipe    uint32 = 1
 	StdioFD      uint32 = 2
 	StdioInherit uint32 = 3
+	StdioLog     uint32 = 5
 )
 
 // openStdio makes the descriptors that travel with the request.
@@ -292,6 +304,12 @@ func (p *Process) openStdio(stdio [3]Stdio) (kinds [3]control.Stdio, fds []int, 
 		switch s.Kind {
 		case StdioNull:
 			continue
+		case StdioLog:
+			if i > 0 {
+				kinds[i] = control.StdioLog
+				continue
+			}
+			err = fault.New(fault.Invalid, fault.StageArgument, "stdio 0: a log is for stdout and stderr only")
 		case StdioPipe:
 			kinds[i] = control.StdioOwn
 			fd, err = p.openPipe(i)

@@ -18,7 +18,8 @@ import (
 // program is one program of one client.
 type program struct {
 	client  *client
-	id      uint64
+	id      uint64 // the client's
+	number  uint64 // in the sandbox
 	created time.Time
 
 	mu      sync.Mutex
@@ -48,15 +49,18 @@ func (c *client) start(m *control.Message, fds []int) {
 func checkStart(req *control.StartRequest, fds int) error {
 	want := 0
 	for _, kind := range req.Stdio {
-		if kind > control.StdioShare {
+		if kind > control.StdioShare && kind != control.StdioLog {
 			return fault.New(fault.Invalid, fault.StageControl, "unknown kind of stdio %d", kind)
 		}
-		if kind != control.StdioNull {
+		if kind != control.StdioNull && kind != control.StdioLog {
 			want++
 		}
 	}
 	if want != fds {
 		return fault.New(fault.Invalid, fault.StageControl, "%d descriptors for %d streams", fds, want)
+	}
+	if req.Stdio[0] == control.StdioLog {
+		return fault.New(fault.Invalid, fault.StageControl, "stdin cannot be a log")
 	}
 	if len(req.Argv) == 0 {
 		return fault.New(fault.Invalid, fault.StageControl, "no program name")
@@ -66,7 +70,7 @@ func checkStart(req *control.StartRequest, fds int) error {
 
 // run is the life of a program: start, reply, wait, event.
 func (p *program) run(request uint64, req control.StartRequest, fds []int) {
-	stdio, err := openStreams(req.Stdio, fds)
+	stdio, err := openStreams(req.Stdio, fds, p.log())
 	if err != nil {
 		p.forget()
 		p.client.reply(request, nil, err)
@@ -78,17 +82,21 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	})
 	if err != nil {
 		stdio.close()
+		err = startError(err, req.Argv[0])
+		p.note(&req, "%v", err)
 		p.forget()
-		p.client.reply(request, nil, startError(err, req.Argv[0]))
+		p.client.reply(request, nil, err)
 		return
 	}
 	failpoint.Point("start.running")
 	p.started(process)
-	p.client.reply(request, nil, nil)
+	p.note(&req, "%s started, process %d", quote(req.Argv[0]), process.PID())
+	p.client.reply(request, control.StartReply{Number: p.number}, nil)
 	status, err := process.Wait()
 	wall := time.Since(p.created)
 	failpoint.Point("exit.seen")
 	stdio.flush(p.client.s.ending)
+	p.note(&req, "%s", exitText(status, err))
 	if err == nil {
 		p.client.post(control.Exited, exited(p.id, status, wall))
 	}

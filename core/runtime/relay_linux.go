@@ -20,7 +20,8 @@ const relayPoll = 200
 // goroutine ends at end of file, at an error, or at stop.
 type relay struct {
 	which    int
-	fd       int // the host's, owned
+	fd       int // the host's, owned; -1 when all goes to the log
+	log      programLog
 	socket   bool
 	pipe     *os.File // our end of the guest's pipe
 	dev, ino uint64
@@ -35,26 +36,40 @@ type relay struct {
 }
 
 func (s *streams) relay(which, fd int, st *unix.Stat_t) error {
+	r := &relay{which: which, fd: fd, socket: st.Mode&unix.S_IFMT == unix.S_IFSOCK, dev: st.Dev, ino: st.Ino}
+	if err := s.start(r); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	return nil
+}
+
+// record sends what the program writes to the log.
+func (s *streams) record(which int, log programLog) error {
+	return s.start(&relay{which: which, fd: -1, log: log})
+}
+
+// start makes the guest's pipe of a relay and lets it run.
+func (s *streams) start(r *relay) error {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		unix.Close(fd)
 		return os.NewSyscallError("pipe", err)
 	}
 	ours, guest := p[0], p[1]
-	if which == 0 {
+	if r.which == 0 {
 		ours, guest = p[1], p[0]
 	}
 	if err := unix.SetNonblock(ours, true); err != nil { // ours only: the guest would see the flag
-		control.CloseAll([]int{fd, ours, guest})
+		control.CloseAll(p[:])
 		return os.NewSyscallError("fcntl", err)
 	}
-	r := &relay{
-		which: which, fd: fd, socket: st.Mode&unix.S_IFMT == unix.S_IFSOCK, dev: st.Dev, ino: st.Ino,
-		pipe: os.NewFile(uintptr(ours), "relay"), stopped: make(chan struct{}),
-	}
+	r.pipe, r.stopped = os.NewFile(uintptr(ours), "relay"), make(chan struct{})
 	r.progress = sync.NewCond(&r.mu)
-	s.guest[which] = os.NewFile(uintptr(guest), "stdio relay")
+	s.guest[r.which] = os.NewFile(uintptr(guest), "stdio relay")
 	s.relays = append(s.relays, r)
+	if r.fd < 0 {
+		r.log.open.add(1)
+	}
 	go r.run()
 	return nil
 }
@@ -78,7 +93,11 @@ func (r *relay) isStopped() bool {
 func (r *relay) run() {
 	defer func() {
 		r.stop()
-		unix.Close(r.fd)
+		if r.fd >= 0 {
+			unix.Close(r.fd)
+		} else {
+			r.log.open.add(-1)
+		}
 		r.mu.Lock()
 		r.ended = true
 		r.mu.Unlock()
@@ -94,7 +113,7 @@ func (r *relay) run() {
 			}
 		} else {
 			if n, err = r.readGuest(buf); n > 0 {
-				err = r.writeHost(buf[:n])
+				err = r.deliver(buf[:n])
 			}
 		}
 		if err != nil || n == 0 {
@@ -203,6 +222,15 @@ func (r *relay) readHost(buf []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+func (r *relay) deliver(data []byte) error {
+	if r.fd >= 0 {
+		return r.writeHost(data)
+	}
+	r.log.write(r.which, data)
+	r.count(len(data))
+	return nil
 }
 
 func (r *relay) writeHost(data []byte) error {

@@ -247,7 +247,8 @@ func (c *client) newProgram(id uint64) (*program, error) {
 	case c.programs[id] != nil:
 		return nil, fault.New(fault.Invalid, fault.StageControl, "program number %d is in use", id)
 	}
-	p := &program{client: c, id: id, created: time.Now()}
+	s.numbered++
+	p := &program{client: c, id: id, number: s.numbered, created: time.Now()}
 	s.programs[p] = struct{}{}
 	c.programs[id] = p
 	s.noticeIdle()

@@ -87,7 +87,7 @@ func (k *stored) failed() {
 	switch {
 	case k == nil:
 	case k.fresh:
-		k.shelf.Delete(k.rec.Name)
+		k.shelf.Withdraw(k.rec.Name) // the log stays: it says why
 		k.shelf.Close()
 	default:
 		k.ended(handle.CauseStartFailed)

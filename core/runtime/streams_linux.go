@@ -22,11 +22,19 @@ type streams struct {
 // with others is never donated: the engine may set O_NONBLOCK on it, and that
 // flag belongs to the open file description. It is opened anew where that keeps
 // its meaning, else copied through a pipe.
-func openStreams(kinds [3]control.Stdio, fds []int) (*streams, error) {
+func openStreams(kinds [3]control.Stdio, fds []int, log programLog) (*streams, error) {
 	s := &streams{}
 	next := 0
 	for which, kind := range kinds {
 		if kind == control.StdioNull {
+			continue
+		}
+		if kind == control.StdioLog {
+			if err := s.record(which, log); err != nil {
+				control.CloseAll(fds[next:])
+				s.close()
+				return nil, fault.Wrap(err, fault.IO, fault.StageStdio, fmt.Sprintf("stdio %d", which))
+			}
 			continue
 		}
 		fd := fds[next]
@@ -132,7 +140,7 @@ func reopen(fd, which, flags int) (*os.File, error) {
 // that one relay keeps the order of both.
 func (s *streams) sameTarget(st *unix.Stat_t) bool {
 	for _, r := range s.relays {
-		if r.which == 1 && r.dev == st.Dev && r.ino == st.Ino {
+		if r.which == 1 && r.fd >= 0 && r.dev == st.Dev && r.ino == st.Ino {
 			return true
 		}
 	}

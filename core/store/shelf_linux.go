@@ -14,6 +14,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/logs"
 )
 
 // Stored is what is kept of a named sandbox between its runs. Only its living
@@ -176,8 +177,16 @@ func (s *Shelf) sweep() {
 
 func tempFile(name string) string { return "." + key(name) + shelfSuffix }
 
-// Delete forgets a name. Nothing stored is no error.
+// Delete forgets a name and its log. Nothing stored is no error.
 func (s *Shelf) Delete(name string) error {
+	if err := logs.Remove(s.FD(), LogName(name)); err != nil {
+		return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("remove log of sandbox %q", name))
+	}
+	return s.Withdraw(name)
+}
+
+// Withdraw forgets a name, but leaves its log to be read.
+func (s *Shelf) Withdraw(name string) error {
 	unix.Unlinkat(int(s.dir.Fd()), tempFile(name), 0)
 	err := unix.Unlinkat(int(s.dir.Fd()), key(name)+shelfSuffix, 0)
 	if err != nil && err != unix.ENOENT {
@@ -188,12 +197,9 @@ func (s *Shelf) Delete(name string) error {
 
 // All returns every readable record.
 func (s *Shelf) All() ([]Stored, error) {
-	if _, err := s.dir.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	files, err := s.dir.Readdirnames(-1)
+	files, err := s.files()
 	if err != nil {
-		return nil, fault.Wrap(err, fault.IO, fault.StageState, "list stored sandboxes in "+s.path)
+		return nil, err
 	}
 	var all []Stored
 	for _, file := range files {
@@ -204,4 +210,15 @@ func (s *Shelf) All() ([]Stored, error) {
 		}
 	}
 	return all, nil
+}
+
+func (s *Shelf) files() ([]string, error) {
+	if _, err := s.dir.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	files, err := s.dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.IO, fault.StageState, "list stored sandboxes in "+s.path)
+	}
+	return files, nil
 }
