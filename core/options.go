@@ -13,6 +13,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/core/logs"
+	"github.com/libmicrosandbox/microsandbox/core/mounts"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -51,6 +52,7 @@ type Options struct {
 	Labels       []string      // NAME=VALUE
 	IdleTimeout  time.Duration // 0: none
 	MaxDuration  time.Duration // 0: none
+	Mounts       []mounts.Spec
 	SampleEvery  time.Duration // interval of metrics; negative: none
 	LogMaxBytes  uint64        // of each of the log's files, of which there are up to four
 }

@@ -50,6 +50,9 @@ func Create(o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := openMounts(&cfg, o.Mounts); err != nil {
+		return nil, err
+	}
 	cfg.OwnerPid = os.Getpid()
 	var prepare func(context.Context) error
 	if o.Replace {

@@ -12,6 +12,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/mounts"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -46,6 +47,9 @@ func StartStored(o Options) (*Sandbox, error) {
 	}
 	path, err := launch.Find(o.MsbPath, o.LibraryDir)
 	if err != nil {
+		return nil, err
+	}
+	if err := openMounts(&cfg, mounts.Specs(cfg.Mounts)); err != nil {
 		return nil, err
 	}
 	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, nil, killed(cfg))}, nil

@@ -11,11 +11,13 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
+	"github.com/libmicrosandbox/microsandbox/core/mounts"
 )
 
 // Protocol is the version of this protocol and of Config. A library and an msb
@@ -87,7 +89,10 @@ type Config struct {
 	SampleEvery  time.Duration  `json:"sample_ns,omitempty"`
 	LogMaxBytes  uint64         `json:"log_max_bytes,omitempty"` // of one file of the log; 0: the default
 	Stored       bool           `json:"stored,omitempty"`
-	StartAgain   bool           `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
+	// Mounts are open: their descriptors are inherited beside the configuration.
+	Mounts     []mounts.Entry `json:"mounts,omitempty"`
+	MountFiles []*os.File     `json:"-"`                     // in the library only
+	StartAgain bool           `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
 }
 
 // configPaths holds the paths of a Config: as JSON strings they would lose every

@@ -3,6 +3,7 @@ package handle
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,8 @@ var (
 	errKilled = fault.New(fault.Gone, fault.NoStage, "the sandbox was killed while it started")
 )
 
-// Start launches a supervisor and returns at once, in state starting. prepare,
+// Start launches a supervisor and returns at once, in state starting. It takes
+// ownership of the configuration's open mounts. prepare,
 // unless nil, runs first and may take its time; killed, unless nil, after a
 // SIGKILL, when the supervisor could not note its end itself.
 func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed func()) *Sandbox {
@@ -93,6 +95,7 @@ func Start(path string, cfg control.Config, timeout time.Duration, prepare func(
 		defer stop()
 		if prepare != nil {
 			if err := prepare(ctx); err != nil {
+				closeFiles(cfg.MountFiles)
 				s.failStart(err)
 				return
 			}
@@ -136,6 +139,7 @@ func (s *Sandbox) Pid() int32 { return s.pid.Load() }
 func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	cfg.Metrics = reserveSlot(cfg)
 	child, err := launch.Start(ctx, path, cfg)
+	closeFiles(cfg.MountFiles) // the supervisor has its own
 	if err != nil {
 		sweep(s.stateDir, s.storedDir) // it may have begun before it was killed
 	} else {
@@ -150,6 +154,12 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	<-child.Process.Done()
 	freeSlot(cfg)
 	s.finish(child)
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // bootChild waits for the supervisor's answer. On error the child is gone.

@@ -22,6 +22,7 @@ const (
 	ConfigFD   = 4 // sealed memfd with a control.Config
 	WatchdogFD = 5 // read end of a pipe whose end of file means: the owner is gone
 	StartupFD  = 6 // write end of a pipe for the startup line
+	MountFD    = 7 // the first of the open mounts, in the order of the configuration
 )
 
 // DetachByte on the watchdog pipe means that the owner gave the sandbox up.

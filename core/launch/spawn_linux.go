@@ -104,6 +104,9 @@ func (c *Child) prepare(files *fdSet, cfg control.Config) (startup *os.File, err
 	if err := pipe(files, &startup, true); err != nil {
 		return nil, err
 	}
+	for _, f := range cfg.MountFiles {
+		files.list = append(files.list, int(f.Fd()))
+	}
 	return startup, nil
 }
 

@@ -51,17 +51,6 @@ func checkNesting(sources []*Source) error {
 	return nil
 }
 
-// Entry is one mount on its way to the supervisor. The descriptors travel
-// beside the entries, as a list.
-type Entry struct {
-	Spec Spec `json:"spec"`
-	// FD is an index into the list of descriptors; -1 for none.
-	FD int `json:"fd"`
-	// Dev and Ino say which file was opened: descriptors in a wrong order are noticed.
-	Dev uint64 `json:"dev,omitempty"`
-	Ino uint64 `json:"ino,omitempty"`
-}
-
 // Pack describes the sources and lists their files, which stay the sources'.
 func Pack(sources []*Source) (entries []Entry, files []*os.File) {
 	for _, s := range sources {

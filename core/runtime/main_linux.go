@@ -35,6 +35,11 @@ func Main(engines []engine.Engine) int {
 		fmt.Fprintln(os.Stderr, "msb supervise:", err)
 		return exitUsage
 	}
+	s := newSupervisor()
+	configErr := readConfig(&s.cfg)
+	if configErr == nil {
+		s.takeMounts() // before all that is nobody's is closed
+	}
 	closeInherited()
 	unix.Umask(0o077)
 	startup := os.NewFile(launch.StartupFD, "startup")
@@ -48,9 +53,8 @@ func Main(engines []engine.Engine) int {
 		fmt.Fprintln(os.Stderr, "msb supervise:", err)
 		return exitUsage
 	}
-	s := newSupervisor()
-	if err := readConfig(&s.cfg); err != nil {
-		s.reportFailure(conn, fault.Wrap(err, fault.Launch, fault.StageConfig, "configuration"))
+	if configErr != nil {
+		s.reportFailure(conn, fault.Wrap(configErr, fault.Launch, fault.StageConfig, "configuration"))
 		return exitFailed
 	}
 	if err := checkLimits(); err != nil {

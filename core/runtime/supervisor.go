@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/disklock"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
@@ -25,6 +26,8 @@ type supervisor struct {
 	claim   *store.Claim
 	stored  *stored         // nil: a temporary sandbox
 	slot    *metrics.Writer // nil: no metrics
+	files   []*os.File      // of the mounts, until they are checked
+	locks   disklock.Set    // of the images, until this process ends
 	log     *logs.Writer    // nil until the name is claimed
 	logging tally           // streams that go to the log
 	engine  engine.Engine
@@ -153,11 +156,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	}
 	s.claimSlot()
 	failpoint.Point("boot.claimed")
-	s.machine, err = s.engine.Boot(ctx, engine.Config{
-		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root,
-		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: s.log.Printf,
-	})
-	if err != nil {
+	if err = s.bootEngine(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		} else {
