@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -129,7 +130,21 @@ func reap(pidfd int) Status {
 		if err == nil && info.pid != 0 {
 			return Status{Known: true, Wait: info.waitStatus()}
 		}
-		return exitInfo(pidfd)
+		return strangersStatus(pidfd)
+	}
+}
+
+// reapWait is how long a process's parent may take to reap it: before that the
+// kernel does not tell others.
+const reapWait = time.Second
+
+// strangersStatus is the status of a process that somebody else reaps.
+func strangersStatus(pidfd int) Status {
+	for deadline := time.Now().Add(reapWait); ; time.Sleep(time.Millisecond) {
+		status, again := exitInfo(pidfd)
+		if !again || time.Now().After(deadline) {
+			return status
+		}
 	}
 }
 
@@ -160,8 +175,9 @@ func (s *siginfo) waitStatus() syscall.WaitStatus {
 }
 
 // exitInfo asks for the exit code of a process that somebody else reaped:
-// PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15, <linux/pidfd.h>.
-func exitInfo(pidfd int) Status {
+// PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15, <linux/pidfd.h>. again is true
+// while the process is a zombie; older kernels do not tell at all.
+func exitInfo(pidfd int) (status Status, again bool) {
 	const (
 		pidfdGetInfo  = 0xc040ff0b // _IOWR(0xFF, 11, struct pidfd_info), 64 bytes
 		pidfdInfoExit = 1 << 3
@@ -175,7 +191,7 @@ func exitInfo(pidfd int) Status {
 	info.mask = pidfdInfoExit
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
 	if errno != 0 || info.mask&pidfdInfoExit == 0 {
-		return Status{}
+		return Status{}, errno == 0
 	}
-	return Status{Known: true, Wait: syscall.WaitStatus(info.exitCode)}
+	return Status{Known: true, Wait: syscall.WaitStatus(info.exitCode)}, false
 }

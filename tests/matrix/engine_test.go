@@ -48,6 +48,7 @@ var phases = []step{
 }
 
 func eachPart(t *testing.T, test func(*testing.T, *owner, store.Process, step)) {
+	t.Parallel()
 	for _, name := range parts {
 		for _, s := range phases {
 			t.Run(name+", "+s.name, func(t *testing.T) {

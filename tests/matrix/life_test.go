@@ -38,6 +38,7 @@ var ends = map[string]func(*testing.T, *owner){
 }
 
 func eachEnd(t *testing.T, test func(*testing.T, *owner, func())) {
+	t.Parallel()
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +111,7 @@ func byName(t *testing.T, o core.Options) *core.Sandbox {
 
 // A stranger's verbs have the outcome that they say, for everybody.
 func TestVerbsOfStrangers(t *testing.T) {
+	t.Parallel()
 	for name, verb := range map[string]struct {
 		ask   func(*core.Sandbox) error
 		cause uint32

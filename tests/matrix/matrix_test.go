@@ -15,6 +15,7 @@ import (
 
 // each runs a test for each step, a few at once.
 func each(t *testing.T, steps []step, test func(*testing.T, step)) {
+	t.Parallel()
 	for _, s := range steps {
 		t.Run(s.title(), func(t *testing.T) {
 			t.Parallel()

@@ -65,8 +65,24 @@ func newOwner(t testing.TB, o core.Options, attr ...func(*exec.Cmd)) *owner {
 		}
 		own.kill()
 		log.Close()
+		own.endLeftOver()
 	})
 	return own
+}
+
+// endLeftOver ends what a test has left on purpose, or since it failed.
+func (o *owner) endLeftOver() {
+	for deadline := time.Now().Add(busy); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		left := supervisors(o.o.Name)
+		if len(left) == 0 {
+			return
+		}
+		for _, p := range left {
+			if stateOf(p.Pid) == "T" || o.o.Detached {
+				unix.Kill(p.Pid, unix.SIGKILL)
+			}
+		}
+	}
 }
 
 // send gives the owner a line; a dead one does not care.

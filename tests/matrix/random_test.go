@@ -36,6 +36,7 @@ func TestKillsAtRandomMoments(t *testing.T) {
 	deadline := time.Now().Add(randomLimit)
 	var next, done atomic.Int64
 	t.Cleanup(func() { t.Logf("%d of %d kills, seed %d", done.Load(), kills, seed) })
+	t.Parallel()
 	for range randomWorkers {
 		t.Run("worker", func(t *testing.T) {
 			t.Parallel()

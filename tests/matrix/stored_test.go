@@ -80,6 +80,7 @@ func TestStatesOfAStoredSandbox(t *testing.T) {
 
 // What is stored tells the truth wherever the run that it tells of was killed.
 func TestStoredStateAfterAKillAtEachStep(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]uint32{
 		"claim.named": 0, "stored.written": 0, "stored.marked": handle.StateCrashed, "boot.claimed": handle.StateCrashed,
 		"boot.engine": handle.StateCrashed, "boot.recorded": handle.StateCrashed, "end.decided": handle.StateCrashed,

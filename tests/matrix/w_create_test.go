@@ -68,6 +68,7 @@ func TestW18ABootErrorIsThatOfThisStart(t *testing.T) {
 // A create that is given up leaves nothing, at whatever step its supervisor is
 // and even if that does not move any more.
 func TestW19ACreateGivenUpAtEachStepLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for _, s := range supervisorSteps {
 		if !s.boots {
 			continue
