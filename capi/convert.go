@@ -55,6 +55,10 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, er
 	if err != nil {
 		return core.Options{}, err
 	}
+	mounted, err := mountList(o)
+	if err != nil {
+		return core.Options{}, err
+	}
 	return core.Options{
 		Name:         text(o.name),
 		MsbPath:      text(o.msb_path),
@@ -70,6 +74,7 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, er
 		IdleTimeout:  duration(o.idle_timeout_ms),
 		MaxDuration:  duration(o.max_duration_ms),
 		SampleEvery:  duration(o.metrics_interval_ms),
+		Mounts:       mounted,
 		Detached:     o.flags&C.MSB_CREATE_DETACHED != 0,
 		Stored:       o.flags&C.MSB_CREATE_STORED != 0,
 		Replace:      o.flags&C.MSB_CREATE_REPLACE != 0,
@@ -92,10 +97,46 @@ func processOptions(o *C.msb_process_options) (core.ProcessOptions, error) {
 	if own.Env, err = stringList("env", o.env, &budget); err != nil {
 		return own, err
 	}
+	own.UID, own.GID, own.WallLimit = uint32(o.uid), uint32(o.gid), duration(o.wall_limit_ms)
+	if o.flags&C.MSB_START_UMASK != 0 {
+		umask := uint32(o.umask)
+		own.Umask = &umask
+	}
+	if own.Groups, err = groups(o); err != nil {
+		return own, err
+	}
+	if own.Rlimits, err = rlimits(o); err != nil {
+		return own, err
+	}
 	for i := range o.stdio {
 		if own.Stdio[i], err = stdio(i, &o.stdio[i]); err != nil {
 			return own, err
 		}
+	}
+	return own, nil
+}
+
+func groups(o *C.msb_process_options) ([]uint32, error) {
+	if o.group_count > core.MaxGroups {
+		return nil, fault.New(fault.Limit, fault.StageArgument, "group_count is %d, at most %d are allowed", uint32(o.group_count), core.MaxGroups)
+	}
+	var own []uint32
+	for _, gid := range unsafe.Slice(o.groups, int(o.group_count)) {
+		own = append(own, uint32(gid))
+	}
+	return own, nil
+}
+
+func rlimits(o *C.msb_process_options) ([]core.Rlimit, error) {
+	if o.rlimit_count > core.MaxRlimits {
+		return nil, fault.New(fault.Invalid, fault.StageArgument, "rlimit_count is %d, at most %d are allowed", uint32(o.rlimit_count), core.MaxRlimits)
+	}
+	var own []core.Rlimit
+	for i, l := range unsafe.Slice(o.rlimits, int(o.rlimit_count)) {
+		if l.reserved != 0 {
+			return nil, fault.New(fault.Invalid, fault.StageArgument, "rlimits[%d]: reserved is %d, must be 0", i, uint32(l.reserved))
+		}
+		own = append(own, core.Rlimit{Resource: uint32(l.resource), Soft: uint64(l.soft), Hard: uint64(l.hard)})
 	}
 	return own, nil
 }
@@ -168,18 +209,19 @@ func putEntry(out *C.msb_sandbox_entry, entry core.Entry) {
 }
 
 func putOutcome(out *C.msb_outcome, o core.Outcome) {
-	wall := C.int64_t(-1)
-	if o.WallTime >= 0 {
-		wall = C.int64_t(o.WallTime.Nanoseconds())
-	}
 	*out = C.msb_outcome{
-		size:         C.sizeof_msb_outcome,
-		cause:        C.uint32_t(o.Cause),
-		exit_code:    C.int32_t(o.ExitCode),
-		signal:       C.int32_t(o.Signal),
-		wall_time_ns: wall,
+		size:              C.sizeof_msb_outcome,
+		cause:             C.uint32_t(o.Cause),
+		exit_code:         C.int32_t(o.ExitCode),
+		signal:            C.int32_t(o.Signal),
+		wall_time_ns:      nanoseconds(o.WallTime),
+		cpu_time_ns:       nanoseconds(o.CPUTime),
+		memory_peak_bytes: C.uint64_t(o.MemoryPeak),
 	}
 }
+
+// nanoseconds converts a time that is negative when unknown.
+func nanoseconds(d time.Duration) C.int64_t { return C.int64_t(max(d.Nanoseconds(), -1)) }
 
 func unixMs(t time.Time) C.int64_t {
 	if t.IsZero() {

@@ -383,11 +383,19 @@ static msb_result process_options(msb_error *err, const msb_process_options *in,
 
 	if (result == MSB_OK)
 		result = msbc_flags(err, "msb_process_options.flags", own->flags,
-		                    MSB_START_ASYNC | MSB_START_CLEAR_ENV);
+		                    MSB_START_ASYNC | MSB_START_CLEAR_ENV | MSB_START_UMASK);
 	if (result == MSB_OK && (own->argv == NULL || own->argv[0] == NULL || own->argv[0][0] == '\0'))
 		result = msbc_fail(err, MSB_E_INVALID, "argv names no program");
 	if (result == MSB_OK)
 		result = msbc_text(err, "cwd", own->cwd, MAX_PATH);
+	if (result == MSB_OK && own->group_count > 0 && own->groups == NULL)
+		result = msbc_fail(err, MSB_E_INVALID, "groups is NULL and group_count %u", (unsigned)own->group_count);
+	if (result == MSB_OK && own->rlimit_count > 0 && own->rlimits == NULL)
+		result = msbc_fail(err, MSB_E_INVALID, "rlimits is NULL and rlimit_count %u", (unsigned)own->rlimit_count);
+	if (result == MSB_OK && own->reserved != 0)
+		result = msbc_fail(err, MSB_E_INVALID, "reserved is %u, must be 0", (unsigned)own->reserved);
+	if (result == MSB_OK && own->umask != 0 && (own->flags & MSB_START_UMASK) == 0)
+		result = msbc_fail(err, MSB_E_INVALID, "umask is %#o, must be 0 without MSB_START_UMASK", (unsigned)own->umask);
 	return result;
 }
 
@@ -442,7 +450,7 @@ static void deliver_outcome(msb_outcome *out, const msb_outcome *outcome)
 
 msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *out, msb_error *err)
 {
-	msb_outcome outcome = {0, 0, 0, 0, 0};
+	msb_outcome outcome = {0, 0, 0, 0, 0, 0, 0};
 	msb_error own;
 	msb_result result;
 
@@ -456,7 +464,7 @@ msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *out, msb
 
 msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *out, msb_error *err)
 {
-	msb_outcome outcome = {0, 0, 0, 0, 0};
+	msb_outcome outcome = {0, 0, 0, 0, 0, 0, 0};
 	msb_error own;
 	msb_result result;
 

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,21 @@ type ProcessOptions struct {
 	Cwd          string   // absolute; "" = the root's work directory
 	Stdio        [3]Stdio
 	StartTimeout time.Duration
+	UID, GID     uint32   // of the sandbox; 0 = its root
+	Groups       []uint32 // supplementary
+	Umask        *uint32  // nil = 022
+	Rlimits      []Rlimit // each resource once; what is not listed stays the sandbox's
+	WallLimit    time.Duration
 }
+
+// Rlimit is a resource limit with Linux's numbers; math.MaxUint64 is none.
+type Rlimit = handle.Rlimit
+
+// Limits of lists of a program.
+const (
+	MaxGroups  = 1024
+	MaxRlimits = 16
+)
 
 // MaxArguments bounds argv, environment and directory together, in bytes.
 const MaxArguments = 1 << 20
@@ -79,8 +95,42 @@ func (o ProcessOptions) program() (handle.Program, error) {
 	}
 	var err error
 	prog.Env = environment(o.Env, o.ClearEnv)
-	prog.Timeout, err = timeout("start_timeout_ms", o.StartTimeout, DefaultStart)
-	return prog, err
+	if prog.Timeout, err = timeout("start_timeout_ms", o.StartTimeout, DefaultStart); err != nil {
+		return prog, err
+	}
+	return prog, o.identity(&prog)
+}
+
+// identity checks and takes user, groups, umask and limits.
+func (o ProcessOptions) identity(prog *handle.Program) error {
+	const noID = math.MaxUint32 // means "unchanged" to system calls
+	switch {
+	case o.UID == noID || o.GID == noID || slices.Contains(o.Groups, noID):
+		return invalid("uid, gid and groups: %d is no id", uint32(noID))
+	case len(o.Groups) > MaxGroups:
+		return fault.New(fault.Limit, fault.StageArgument, "groups: %d, at most %d are allowed", len(o.Groups), MaxGroups)
+	case o.Umask != nil && *o.Umask > 0o777:
+		return invalid("umask %#o: at most 0777", *o.Umask)
+	case len(o.Rlimits) > MaxRlimits:
+		return invalid("rlimits: %d, at most %d are allowed", len(o.Rlimits), MaxRlimits)
+	}
+	seen := map[uint32]bool{}
+	for _, l := range o.Rlimits {
+		switch {
+		case l.Resource >= MaxRlimits:
+			return invalid("rlimits: resource %d is unknown", l.Resource)
+		case seen[l.Resource]:
+			return invalid("rlimits: resource %d is given twice", l.Resource)
+		case l.Soft > l.Hard:
+			return invalid("rlimits: resource %d: soft limit %d is above the hard limit %d", l.Resource, l.Soft, l.Hard)
+		}
+		seen[l.Resource] = true
+	}
+	prog.UID, prog.GID, prog.Groups = o.UID, o.GID, slices.Clone(o.Groups)
+	prog.Umask, prog.Rlimits = o.Umask, slices.Clone(o.Rlimits)
+	var err error
+	prog.WallLimit, err = timeout("wall_limit_ms", o.WallLimit, 0)
+	return err
 }
 
 // environment joins the default and the given one; the last of a name wins.

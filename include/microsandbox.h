@@ -153,6 +153,31 @@ MSB_API msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err);
 #define MSB_ROOT_DIR   1  /* a directory; changes stay in memory */
 #define MSB_ROOT_EROFS 2  /* an EROFS image file; changes stay in memory */
 
+#define MSB_MOUNT_BIND  0  /* a directory or regular file of the host; changes reach it */
+#define MSB_MOUNT_TMPFS 1  /* an empty file system in memory */
+#define MSB_MOUNT_EROFS 2  /* an EROFS image file, always read-only */
+
+/* msb_mount.flags */
+#define MSB_MOUNT_READONLY 1u
+#define MSB_MOUNT_NOEXEC   2u  /* no program is executed from it */
+#define MSB_MOUNT_NOSUID   4u  /* set-user-id bits and file capabilities have no effect */
+#define MSB_MOUNT_NODEV    8u  /* always in force for the host's devices: none is ever opened */
+
+/*
+ * What a sandbox shows of the host beside its root. source is opened once, during
+ * the call: whatever its path leads to later, what was opened is mounted. target is
+ * absolute, without "..", and neither /, /proc, /sys, /dev nor in these; what is
+ * missing of it is made in memory. docs/mounts.md has the details.
+ */
+typedef struct msb_mount {
+	uint32_t kind;       /* MSB_MOUNT_* */
+	uint32_t flags;
+	const char *source;  /* NULL for TMPFS */
+	const char *target;
+	uint64_t size_bytes; /* TMPFS: 0 = 64 MiB, at least 4096; else 0 */
+	uint64_t reserved;
+} msb_mount;
+
 /* msb_sandbox_options.flags */
 #define MSB_CREATE_ASYNC    1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
 #define MSB_CREATE_DETACHED 2u  /* once started, live on without this process */
@@ -181,8 +206,11 @@ MSB_API msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err);
  *   max_duration_ms   none; else ends after that long
  *   labels            none
  *   metrics_interval_ms  1000; negative = no metrics
+ *   mounts            none; mounts_count elements of mount_size bytes each,
+ *                     sizeof(msb_mount); at most 64
  *
- * Stored sandboxes keep their configuration, not their files. It lies in
+ * Stored sandboxes keep their configuration, not their files; the sources of
+ * mounts are opened anew at each start. It lies in
  * state_dir or $MSB_HOME when given, else in $XDG_DATA_HOME/microsandbox, else
  * in $HOME/.local/share/microsandbox.
  *
@@ -209,9 +237,12 @@ typedef struct msb_sandbox_options {
 	int64_t max_duration_ms;
 	const char *const *labels; /* NULL-terminated NAME=VALUE in UTF-8, 1000 bytes in all */
 	int64_t metrics_interval_ms;
+	const msb_mount *mounts;
+	uint32_t mounts_count;
+	uint32_t mount_size;       /* sizeof(msb_mount) */
 } msb_sandbox_options;
 #define MSB_SANDBOX_OPTIONS_INIT \
-	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #define MSB_STATE_STARTING 1
 #define MSB_STATE_RUNNING  2
@@ -420,6 +451,15 @@ typedef struct msb_stdio {
 /* msb_process_options.flags */
 #define MSB_START_ASYNC     1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
 #define MSB_START_CLEAR_ENV 2u  /* no default environment, only env */
+#define MSB_START_UMASK     4u  /* umask counts */
+
+/* A resource limit, as in setrlimit(2), with Linux's numbers on every host. */
+typedef struct msb_rlimit {
+	uint32_t resource;  /* 0 CPU, 1 FSIZE, 2 DATA, 3 STACK, 4 CORE, 5 RSS, 6 NPROC, 7 NOFILE, 8 MEMLOCK, 9 AS */
+	uint32_t reserved;
+	uint64_t soft;      /* seconds, bytes or a count; UINT64_MAX = none */
+	uint64_t hard;      /* at least soft, and at most the sandbox's own */
+} msb_rlimit;
 
 /*
  *   field             0 means
@@ -430,6 +470,14 @@ typedef struct msb_stdio {
  *   cwd               the root's work directory: /work for MSB_ROOT_HOST, else /
  *   stdio             /dev/null
  *   start_timeout_ms  30000
+ *   uid, gid          root of the sandbox; with another uid the program has no
+ *                     capabilities, and HOME stays /root unless env says else
+ *   groups            none; group_count supplementary groups, at most 1024
+ *   umask             022 without MSB_START_UMASK; at most 0777
+ *   rlimits           the sandbox's; rlimit_count entries, at most 16, each
+ *                     resource once; they hold for each process of the program
+ *   wall_limit_ms     none; else SIGKILL to the program and all that it started
+ *                     when that long has passed since it started
  * argv, env and cwd together are at most 1 MiB.
  */
 typedef struct msb_process_options {
@@ -440,9 +488,19 @@ typedef struct msb_process_options {
 	const char *cwd;
 	msb_stdio stdio[3];  /* stdin, stdout, stderr */
 	int64_t start_timeout_ms;
+	uint32_t uid;
+	uint32_t gid;
+	const uint32_t *groups;
+	uint32_t group_count;
+	uint32_t umask;
+	const msb_rlimit *rlimits;
+	uint32_t rlimit_count;
+	uint32_t reserved;
+	int64_t wall_limit_ms;
 } msb_process_options;
 #define MSB_PROCESS_OPTIONS_INIT \
-	{ (uint32_t)sizeof(msb_process_options), 0, 0, 0, 0, { {0, 0, 0}, {0, 0, 0}, {0, 0, 0} }, 0 }
+	{ (uint32_t)sizeof(msb_process_options), 0, 0, 0, 0, { {0, 0, 0}, {0, 0, 0}, {0, 0, 0} }, 0, \
+	  0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
  * Starts a program. Any number may run at once. Allowed while the sandbox is
@@ -450,7 +508,8 @@ typedef struct msb_process_options {
  * handle does not end the program; ending the sandbox does. Ownership: *out is
  * closed with msb_close.
  * Expect: EXEC (stage EXEC: sys_errno ENOENT, EACCES, ENOEXEC, …; stage CWD:
- * the working directory), STATE (draining), DONE, GONE, LIMIT, TIMED_OUT, CANCELED,
+ * the working directory; EPERM for a limit above the sandbox's), STATE (draining),
+ * UNSUPPORTED (another rlimit), DONE, GONE, LIMIT, TIMED_OUT, CANCELED,
  * CLOSED (msb_cancel or msb_close on the sandbox meanwhile: the program is killed).
  */
 MSB_API msb_result msb_process_start(msb_handle sandbox, const msb_process_options *options, msb_handle *out,
@@ -479,19 +538,32 @@ MSB_API msb_result msb_process_stdio(msb_handle process, uint32_t which, msb_os_
 #define MSB_CAUSE_START_FAILED 10  /* it never ran; msb_wait returns the error */
 #define MSB_CAUSE_IDLE_TIMEOUT 11  /* sandbox: idle_timeout_ms */
 #define MSB_CAUSE_MAX_DURATION 12  /* sandbox: max_duration_ms */
+#define MSB_CAUSE_WALL_LIMIT   13  /* program: wall_limit_ms; signal */
+#define MSB_CAUSE_CPU_LIMIT    14  /* program: its own process passed its rlimit CPU; signal */
+#define MSB_CAUSE_FILE_LIMIT   15  /* program: its own process wrote past its rlimit FSIZE; signal */
 
 typedef struct msb_outcome {
 	uint32_t size;
 	uint32_t cause;        /* MSB_CAUSE_* */
 	int32_t exit_code;     /* 0 to 255 with EXITED, else -1 */
-	int32_t signal;        /* with SIGNALED (Linux number), else 0 */
+	int32_t signal;        /* with SIGNALED and a program's limits (Linux number), else 0 */
 	int64_t wall_time_ns;  /* from start to end; -1 when unknown */
+	/*
+	 * What a program and all that it started used until its own end: processor
+	 * time in steps of 10 ms, -1 when unknown; and the largest resident size of
+	 * one of those processes that had ended, 0 when unknown. Unknown for sandboxes.
+	 */
+	int64_t cpu_time_ns;
+	uint64_t memory_peak_bytes;
 } msb_outcome;
-#define MSB_OUTCOME_INIT { (uint32_t)sizeof(msb_outcome), 0, 0, 0, 0 }
+#define MSB_OUTCOME_INIT { (uint32_t)sizeof(msb_outcome), 0, 0, 0, 0, 0, 0 }
 
 /*
  * Signals. A sandbox takes 0 or 9 (SIGKILL): both kill the supervisor, engine
- * and programs, at once. A program takes 1 to 64. Never reaches another process
+ * and programs, at once. A program takes 1 to 64: SIGKILL ends it and all that it
+ * started, whatever became of their parents, sessions and ids; others go to the
+ * program's own process. Once that has ended the outcome is final, and what it
+ * started lives on until the sandbox ends. Never reaches another process
  * whose id was reused, and works while other threads wait or read.
  * Expect: DONE (finished already), STATE (a program that is still starting), GONE.
  */

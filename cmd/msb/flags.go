@@ -36,6 +36,13 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 	clear := f.Bool("clear-env", false, "no default environment")
 	cwd := f.String("cwd", "", "working directory")
 	log := f.Bool("log", false, "output goes to the log")
+	var user userFlag
+	f.Var(&user, "user", "UID[:GID]")
+	var umask umaskFlag
+	f.Var(&umask, "umask", "MODE")
+	var limits ulimitFlag
+	f.Var(&limits, "ulimit", "NAME=SOFT[:HARD]")
+	timeout := f.Duration("timeout", 0, "wall limit")
 	return func(argv []string) core.ProcessOptions {
 		inherit := core.Stdio{Kind: core.StdioInherit}
 		out := inherit
@@ -45,6 +52,7 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 		return core.ProcessOptions{
 			Argv: argv, Env: env, ClearEnv: *clear, Cwd: *cwd,
 			Stdio: [3]core.Stdio{inherit, out, out},
+			UID:   user.uid, GID: user.gid, Umask: umask.mode, Rlimits: limits, WallLimit: *timeout,
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 // is the program's.
 const (
 	exitUsage       = 2
+	exitTimeout     = 124
 	exitFailed      = 125
 	exitCannotExec  = 126
 	exitNoSuchFile  = 127
@@ -86,6 +87,9 @@ func usage(w io.Writer) {
 Options of run:
   --name NAME          default: generated
   --root KIND[:PATH]   host (default), dir:PATH or erofs:PATH
+  --mount bind:SOURCE:TARGET[:OPTIONS], tmpfs:TARGET[:OPTIONS] or erofs:SOURCE:TARGET[:OPTIONS]
+                       show a directory or file of the host, an empty one, or an image;
+                       OPTIONS: ro,noexec,nosuid,nodev,size=64M; may be given again
   --memory SIZE        limit, such as 512M or 2G
   --overlay SIZE       limit of changes to the root
   --detach             go on in the background; prints the name; CMD is optional
@@ -101,10 +105,16 @@ Options of run and exec:
   --clear-env          no default PATH, HOME and LANG
   --cwd DIR            working directory in the sandbox
   --log                output goes to the sandbox's log: see msb logs
+  --user UID[:GID]     default: 0:0; GID as UID when not given
+  --umask MODE         default: 022
+  --ulimit NAME=SOFT[:HARD]
+                       cpu (seconds), fsize, data, stack, core, rss, memlock, as (bytes), nproc
+                       or nofile; numbers or "unlimited"; may be given again
+  --timeout TIME       kill CMD and all that it started after that long
 Options of all:
   --state DIR          state directory, else $MSB_HOME, else the user's own
 
 Exit status: the program's, 128 + the signal that ended it, 127 no such program,
-126 it cannot be executed, 125 the sandbox failed.
+126 it cannot be executed, 125 the sandbox failed, 124 --timeout.
 `)
 }

@@ -32,6 +32,8 @@ func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
 	f.BoolVar(&o.Stored, "store", false, "keep the configuration")
 	f.BoolVar(&o.Replace, "replace", false, "end one that has the name")
 	f.Var(&labels, "label", "NAME=VALUE")
+	var mounted mountFlag
+	f.Var(&mounted, "mount", "KIND:SOURCE:TARGET")
 	f.DurationVar(&o.IdleTimeout, "idle", 0, "idle time")
 	f.DurationVar(&o.MaxDuration, "max", 0, "longest life")
 	var logMax size
@@ -39,7 +41,7 @@ func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
 	sample := f.Duration("sample", core.DefaultSample, "interval of metrics")
 	return func() (core.Options, error) {
 		self, err := os.Executable()
-		o.MsbPath, o.State, o.Root, o.Labels = self, state(), root.Root, labels
+		o.MsbPath, o.State, o.Root, o.Labels, o.Mounts = self, state(), root.Root, labels, mounted
 		o.MemoryBytes, o.OverlayBytes, o.LogMaxBytes = uint64(memory), uint64(overlay), uint64(logMax)
 		if o.SampleEvery = *sample; o.SampleEvery == 0 {
 			o.SampleEvery = -1
@@ -190,6 +192,12 @@ func exitStatus(sb *core.Sandbox, out core.Outcome) int {
 	case handle.CauseExited:
 		return int(out.ExitCode)
 	case handle.CauseSignaled:
+		return exitSignalFirst + int(out.Signal)
+	case handle.CauseWallLimit:
+		return exitTimeout
+	case handle.CauseCPULimit, handle.CauseFileLimit:
+		what := map[uint32]string{handle.CauseCPULimit: "processor time: see --ulimit cpu", handle.CauseFileLimit: "file sizes: see --ulimit fsize"}
+		fmt.Fprintf(os.Stderr, "msb: the program reached its limit of %s\n", what[out.Cause])
 		return exitSignalFirst + int(out.Signal)
 	case handle.CauseMemoryLimit:
 		fmt.Fprintf(os.Stderr, "msb: sandbox %q needed more memory than its limit: see --memory\n", sb.Name())

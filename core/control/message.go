@@ -132,6 +132,20 @@ type StartRequest struct {
 	Env     [][]byte `json:"env,omitempty"`
 	Cwd     []byte   `json:"cwd,omitempty"`
 	Stdio   [3]Stdio `json:"stdio"`
+
+	UID       uint32        `json:"uid,omitempty"`
+	GID       uint32        `json:"gid,omitempty"`
+	Groups    []uint32      `json:"groups,omitempty"`
+	Umask     *uint32       `json:"umask,omitempty"` // nil: 022
+	Rlimits   []Rlimit      `json:"rlimits,omitempty"`
+	WallLimit time.Duration `json:"wall_limit_ns,omitempty"` // 0: none
+}
+
+// Rlimit is a resource limit with Linux's numbers.
+type Rlimit struct {
+	Resource uint32 `json:"resource"`
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
 }
 
 // Stdio is how one of a program's standard streams is made.
@@ -194,6 +208,9 @@ type ExitedEvent struct {
 	Code    int32         `json:"code"`
 	Signal  int32         `json:"signal"`
 	Wall    time.Duration `json:"wall_ns"`
+
+	CPU        time.Duration `json:"cpu_ns"`                // negative: unknown
+	MemoryPeak uint64        `json:"memory_peak,omitempty"` // bytes; 0: unknown
 }
 
 // EndedEvent tells how the sandbox ended.

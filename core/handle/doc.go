@@ -25,6 +25,9 @@ const (
 	CauseStartFailed  uint32 = 10
 	CauseIdleTimeout  uint32 = 11
 	CauseMaxDuration  uint32 = 12
+	CauseWallLimit    uint32 = 13
+	CauseCPULimit     uint32 = 14
+	CauseFileLimit    uint32 = 15
 )
 
 // The states of a sandbox: MSB_STATE_* in the header.
@@ -40,8 +43,13 @@ const (
 type Outcome struct {
 	Cause    uint32
 	ExitCode int32         // with CauseExited, else -1
-	Signal   int32         // with CauseSignaled, else 0
+	Signal   int32         // with CauseSignaled and a program's limits, else 0
 	WallTime time.Duration // negative when unknown
+	// Of a program and all that it started.
+	CPUTime    time.Duration // negative when unknown
+	MemoryPeak uint64        // largest resident size of one process, in bytes; 0 when unknown
 }
 
-func ended(cause uint32) Outcome { return Outcome{Cause: cause, ExitCode: -1, WallTime: -1} }
+func ended(cause uint32) Outcome {
+	return Outcome{Cause: cause, ExitCode: -1, WallTime: -1, CPUTime: -1}
+}

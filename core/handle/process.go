@@ -18,7 +18,15 @@ type Program struct {
 	Cwd       string
 	Stdio     [3]Stdio
 	Timeout   time.Duration // for the start
+	UID, GID  uint32
+	Groups    []uint32
+	Umask     *uint32 // nil = 022
+	Rlimits   []Rlimit
+	WallLimit time.Duration // 0 = none
 }
+
+// Rlimit is a resource limit of a program.
+type Rlimit = control.Rlimit
 
 // Process is a handle on one program. All methods are safe for concurrent use.
 type Process struct {
@@ -101,7 +109,10 @@ func (p *Process) start(prog Program, kinds [3]control.Stdio, fds []int) {
 		p.failed(err)
 		return
 	}
-	req := control.StartRequest{Program: p.id, Stdio: kinds, Cwd: []byte(prog.Cwd), Argv: byteSlices(prog.Argv), Env: byteSlices(prog.Env)}
+	req := control.StartRequest{
+		Program: p.id, Stdio: kinds, Cwd: []byte(prog.Cwd), Argv: byteSlices(prog.Argv), Env: byteSlices(prog.Env),
+		UID: prog.UID, GID: prog.GID, Groups: prog.Groups, Umask: prog.Umask, Rlimits: prog.Rlimits, WallLimit: prog.WallLimit,
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	stop := time.AfterFunc(prog.Timeout, func() { cancel(timedOut) })
@@ -200,7 +211,9 @@ func (s *Sandbox) programExited(e control.ExitedEvent) {
 	p := s.programs[e.Program]
 	s.mu.Unlock()
 	if p != nil {
-		p.end(Outcome{Cause: e.Cause, ExitCode: e.Code, Signal: e.Signal, WallTime: e.Wall}, nil)
+		p.end(Outcome{
+			Cause: e.Cause, ExitCode: e.Code, Signal: e.Signal, WallTime: e.Wall, CPUTime: e.CPU, MemoryPeak: e.MemoryPeak,
+		}, nil)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/handle"
 )
 
 // program is one program of one client.
@@ -24,7 +23,8 @@ type program struct {
 
 	mu      sync.Mutex
 	process engine.Process // nil until it runs
-	kill    bool           // SIGKILL came before it ran
+	kill    bool           // SIGKILL was asked for, before it ran perhaps
+	expired bool           // its wall limit came first
 }
 
 // start serves a start request; fds become ours.
@@ -79,6 +79,7 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	failpoint.Point("start.received")
 	process, err := p.client.s.machine.Start(context.Background(), engine.Program{
 		Argv: texts(req.Argv), Env: texts(req.Env), Cwd: string(req.Cwd), Stdio: stdio.guest,
+		UID: req.UID, GID: req.GID, Groups: req.Groups, Umask: req.Umask, Rlimits: rlimits(req.Rlimits),
 	})
 	if err != nil {
 		stdio.close()
@@ -92,13 +93,15 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	p.started(process)
 	p.note(&req, "%s started, process %d", quote(req.Argv[0]), process.PID())
 	p.client.reply(request, control.StartReply{Number: p.number}, nil)
+	stop := p.limitWall(req.WallLimit, process)
 	status, err := process.Wait()
+	stop()
 	wall := time.Since(p.created)
 	failpoint.Point("exit.seen")
 	stdio.flush(p.client.s.ending)
 	p.note(&req, "%s", exitText(status, err))
 	if err == nil {
-		p.client.post(control.Exited, exited(p.id, status, wall))
+		p.client.post(control.Exited, p.exited(status, process.Usage(), req.Rlimits, wall))
 	}
 	if err != nil || status.Signaled() && status.Signal() == syscall.SIGKILL {
 		p.client.s.awaitMachine()
@@ -143,16 +146,6 @@ func texts(in [][]byte) []string {
 	return out
 }
 
-func exited(id uint64, status syscall.WaitStatus, wall time.Duration) control.ExitedEvent {
-	e := control.ExitedEvent{Program: id, Code: -1, Wall: wall}
-	if status.Signaled() {
-		e.Cause, e.Signal = handle.CauseSignaled, int32(status.Signal())
-	} else {
-		e.Cause, e.Code = handle.CauseExited, int32(status.ExitStatus())
-	}
-	return e
-}
-
 func (p *program) started(process engine.Process) {
 	p.mu.Lock()
 	p.process = process
@@ -168,7 +161,7 @@ func (p *program) started(process engine.Process) {
 func (p *program) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	process := p.process
-	if process == nil && sig == syscall.SIGKILL {
+	if sig == syscall.SIGKILL && !p.expired {
 		p.kill = true
 	}
 	p.mu.Unlock()

@@ -99,7 +99,9 @@ func TestLimitsAreEnforced(t *testing.T) {
 	}{
 		{"fsize", "dd if=/dev/zero of=/tmp/f bs=1000 count=20 2>/dev/null; s=$?; wc -c < /tmp/f; rm /tmp/f; exit $s",
 			one(unix.RLIMIT_FSIZE, 10000),
-			func(t *testing.T, r result) { assert.Equal(t, result{"10000\n", "", syscall.WaitStatus((128 + 25) << 8)}, r) },
+			func(t *testing.T, r result) {
+				assert.Equal(t, result{"10000\n", "", syscall.WaitStatus((128 + 25) << 8)}, r)
+			},
 			func(t *testing.T, r result) { assert.Equal(t, result{out: "20000\n"}, r) }},
 		{"nofile", "exec 5</dev/null", one(unix.RLIMIT_NOFILE, 5),
 			func(t *testing.T, r result) { assert.NotZero(t, r.status.ExitStatus()) },

@@ -41,6 +41,17 @@ class Error(ctypes.Structure):
     ]
 
 
+class Mount(ctypes.Structure):
+    _fields_ = [
+        ("kind", _u32),
+        ("flags", _u32),
+        ("source", _str),
+        ("target", _str),
+        ("size_bytes", _u64),
+        ("reserved", _u64),
+    ]
+
+
 class SandboxOptions(ctypes.Structure):
     _fields_ = [
         ("size", _u32),
@@ -60,6 +71,9 @@ class SandboxOptions(ctypes.Structure):
         ("max_duration_ms", _i64),
         ("labels", ctypes.POINTER(_str)),
         ("metrics_interval_ms", _i64),
+        ("mounts", ctypes.POINTER(Mount)),
+        ("mounts_count", _u32),
+        ("mount_size", _u32),
     ]
 
 
@@ -129,6 +143,10 @@ class Stdio(ctypes.Structure):
     _fields_ = [("kind", _u32), ("reserved", _u32), ("fd", _i64)]
 
 
+class Rlimit(ctypes.Structure):
+    _fields_ = [("resource", _u32), ("reserved", _u32), ("soft", _u64), ("hard", _u64)]
+
+
 class ProcessOptions(ctypes.Structure):
     _fields_ = [
         ("size", _u32),
@@ -138,6 +156,15 @@ class ProcessOptions(ctypes.Structure):
         ("cwd", _str),
         ("stdio", Stdio * 3),
         ("start_timeout_ms", _i64),
+        ("uid", _u32),
+        ("gid", _u32),
+        ("groups", ctypes.POINTER(_u32)),
+        ("group_count", _u32),
+        ("umask", _u32),
+        ("rlimits", ctypes.POINTER(Rlimit)),
+        ("rlimit_count", _u32),
+        ("reserved", _u32),
+        ("wall_limit_ms", _i64),
     ]
 
 
@@ -148,18 +175,22 @@ class Outcome(ctypes.Structure):
         ("exit_code", _i32),
         ("signal", _i32),
         ("wall_time_ns", _i64),
+        ("cpu_time_ns", _i64),
+        ("memory_peak_bytes", _u64),
     ]
 
 
 # The name of each struct in the header, for the test that compares layouts.
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "msb_error": Error,
+    "msb_mount": Mount,
     "msb_sandbox_options": SandboxOptions,
     "msb_sandbox_info": SandboxInfo,
     "msb_sandbox_entry": SandboxEntry,
     "msb_list_options": ListOptions,
     "msb_metrics": Metrics,
     "msb_stdio": Stdio,
+    "msb_rlimit": Rlimit,
     "msb_process_options": ProcessOptions,
     "msb_outcome": Outcome,
 }

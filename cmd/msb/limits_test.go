@@ -1,0 +1,42 @@
+package main_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestProgramOptions(t *testing.T) {
+	s := newShell(t)
+	run := func(args ...string) (int, string, string) {
+		return s.run(append([]string{"run", "--root", s.root}, args...)...)
+	}
+	status, out, errs := run("--user", "1000", "--umask", "077", "--ulimit", "nofile=32:64", "--ulimit", "core=0",
+		"sh", "-c", "id -u; id -g; umask; ulimit -n; ulimit -Hn; ulimit -c")
+	assert.Zero(t, status, errs)
+	assert.Equal(t, "1000\n1000\n0077\n32\n64\n0\n", out)
+	_, out, _ = run("--user", "5:6", "--ulimit", "stack=unlimited", "sh", "-c", "id -u; id -g; ulimit -s")
+	assert.Equal(t, "5\n6\nunlimited\n", out)
+	for _, wrong := range [][]string{
+		{"--user", "root"}, {"--user", "1:"}, {"--umask", "8"}, {"--umask", "1000"}, {"--ulimit", "nofile"},
+		{"--ulimit", "nice=1"}, {"--ulimit", "nofile=2:1"}, {"--ulimit", "nofile=x"}, {"--timeout", "soon"}, {"--timeout", "-1s"},
+	} {
+		status, _, errs := run(append(wrong, "true")...)
+		assert.Equal(t, 2, status, "%v", wrong)
+		assert.NotEmpty(t, errs)
+	}
+}
+
+func TestLimitsOfPrograms(t *testing.T) {
+	s := newShell(t)
+	begin := time.Now()
+	status, _, errs := s.run("run", "--root", s.root, "--timeout", "200ms", "sh", "-c", "setsid sleep 1000 & sleep 1000")
+	assert.Equal(t, 124, status, errs)
+	assert.GreaterOrEqual(t, time.Since(begin), 200*time.Millisecond)
+	status, _, errs = s.run("run", "--root", s.root, "--ulimit", "cpu=1", "sh", "-c", "while :; do :; done")
+	assert.Equal(t, 128+9, status, errs) // soft and hard limit come together: SIGKILL is first
+	assert.Contains(t, errs, "processor time")
+	status, _, errs = s.run("run", "--root", s.root, "--timeout", "1h", "sh", "-c", "exit 3")
+	assert.Equal(t, 3, status, errs)
+}

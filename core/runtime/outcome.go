@@ -1,0 +1,82 @@
+package runtime
+
+import (
+	"math"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
+)
+
+// limitWall kills a program and all that it started when its wall limit has
+// passed. stop ends that.
+func (p *program) limitWall(limit time.Duration, process engine.Process) (stop func()) {
+	if limit <= 0 {
+		return func() {}
+	}
+	timer := time.AfterFunc(limit, func() {
+		p.mu.Lock()
+		p.expired = !p.kill
+		p.mu.Unlock()
+		process.Signal(syscall.SIGKILL) // fails only when it has ended already
+	})
+	return func() { timer.Stop() }
+}
+
+// exited tells how a program ended, and which of its limits did it.
+func (p *program) exited(status syscall.WaitStatus, used engine.ProgramUsage, limits []control.Rlimit,
+	wall time.Duration) control.ExitedEvent {
+	e := control.ExitedEvent{Program: p.id, Code: -1, Wall: wall, CPU: used.CPUTime, MemoryPeak: used.MemoryPeak}
+	if !status.Signaled() {
+		e.Cause, e.Code = handle.CauseExited, int32(status.ExitStatus())
+		return e
+	}
+	e.Cause, e.Signal = handle.CauseSignaled, int32(status.Signal())
+	p.mu.Lock()
+	kill, expired := p.kill, p.expired
+	p.mu.Unlock()
+	switch status.Signal() {
+	case syscall.SIGKILL:
+		if expired {
+			e.Cause = handle.CauseWallLimit
+		} else if _, hard := limitOf(limits, unix.RLIMIT_CPU); !kill && reached(used.OwnCPUTime, hard) {
+			e.Cause = handle.CauseCPULimit
+		}
+	case syscall.SIGXCPU:
+		if soft, _ := limitOf(limits, unix.RLIMIT_CPU); reached(used.OwnCPUTime, soft) {
+			e.Cause = handle.CauseCPULimit
+		}
+	case syscall.SIGXFSZ:
+		if soft, _ := limitOf(limits, unix.RLIMIT_FSIZE); soft != engine.RlimitInfinity {
+			e.Cause = handle.CauseFileLimit
+		}
+	}
+	return e
+}
+
+// limitOf returns a limit that a program was started with.
+func limitOf(limits []control.Rlimit, resource uint32) (soft, hard uint64) {
+	for _, l := range limits {
+		if l.Resource == resource {
+			return l.Soft, l.Hard
+		}
+	}
+	return engine.RlimitInfinity, engine.RlimitInfinity
+}
+
+// reached tells whether a processor time is up to a limit in seconds.
+func reached(used time.Duration, seconds uint64) bool {
+	return seconds <= math.MaxInt64/uint64(time.Second) && used >= time.Duration(seconds)*time.Second
+}
+
+func rlimits(list []control.Rlimit) []engine.Rlimit {
+	out := make([]engine.Rlimit, len(list))
+	for i, l := range list {
+		out[i] = engine.Rlimit(l)
+	}
+	return out
+}
