@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -73,6 +74,9 @@ func TestStatesOfAStoredSandbox(t *testing.T) {
 	assert.Equal(t, handle.CauseKilled, e.LastCause)
 	require.NoError(t, core.Remove(o.o.Name, o.o.State))
 	nothing(t, o.o, tree, time.Second)
+	kept, err := os.ReadDir(o.o.State.Dir + "/stored")
+	require.NoError(t, err)
+	assert.Empty(t, kept, "records and logs are gone")
 	findings, err := core.Audit(o.o.State)
 	require.NoError(t, err)
 	assert.Empty(t, findings)
