@@ -173,6 +173,7 @@ func TestHarm(t *testing.T) {
 			[]string{"harm_terminals", "2"}},
 		{"fork bomb", []string{"harm_processes", strconv.Itoa(harness.Repeat(1500, 5000))}, "(reached|denied: fork).*|", handle.CauseMemoryLimit,
 			[]string{"harm_processes", "20"}},
+		{"threads", []string{"harm_threads", "5000"}, "", handle.CauseMemoryLimit, []string{"harm_threads", "20"}},
 		{"zombies", []string{"harm_zombies", strconv.Itoa(harness.Repeat(3000, 10000))}, "(reached: [0-9]+ zombies|denied: fork after .*|)", handle.CauseMemoryLimit,
 			[]string{"harm_zombies", "20"}},
 		{"signal storm", []string{"harm_signals", "8", "2000"}, "reached: .*", 0, []string{"harm_signals", "2", "100"}},
@@ -187,7 +188,11 @@ func TestHarm(t *testing.T) {
 			if got.ended {
 				assert.Equal(t, c.cause, s.Outcome().Cause, "the sandbox's end: %s", outcomeText(s.Outcome()))
 			} else {
-				assert.NotEmpty(t, got.said, "the sandbox lives: the program has come to its own end")
+				if c.name == "threads" {
+					assert.Equal(t, int32(unix.SIGKILL), got.program.Signal, "the engine kills a process with more than 4095 threads")
+				} else {
+					assert.NotEmpty(t, got.said, "the sandbox lives: the program has come to its own end")
+				}
 				assert.Equal(t, "here\n", harness.Output(t, s.Sandbox, "echo here"), "the sandbox goes on")
 			}
 			h.well()

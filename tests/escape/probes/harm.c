@@ -5,6 +5,7 @@
 #include "probe.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -32,6 +33,28 @@ PROBE(harm_processes)
 	}
 	errno = error;
 	return i < count ? denied("fork after %ld", i) : reached("%ld processes", i);
+}
+
+static void *sleeper(void *unused)
+{
+	pause();
+	return unused;
+}
+
+/* harm_threads COUNT: that many, each with a small stack. */
+PROBE(harm_threads)
+{
+	long count = number(argc, argv, 1), i;
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	for (i = 0; i < count; i++) {
+		errno = pthread_create(&thread, &attr, sleeper, 0);
+		if (errno)
+			return denied("pthread_create after %ld", i);
+	}
+	return reached("%ld threads", i);
 }
 
 /* harm_zombies COUNT: that many ended children that nobody waits for. */
