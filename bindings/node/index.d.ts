@@ -107,7 +107,10 @@ export type Cause =
   | "crashed"
   | "start-failed"
   | "idle-timeout"
-  | "max-duration";
+  | "max-duration"
+  | "wall-limit"
+  | "cpu-limit"
+  | "file-limit";
 
 export interface Outcome {
   cause: Cause;

@@ -34,7 +34,8 @@ export const STAGES = [
 /** MSB_CAUSE_*, by number. */
 export const CAUSES = [
   "unknown", "exited", "signaled", "sandbox-ended", "stopped", "drained", "killed", "owner-gone",
-  "memory-limit", "crashed", "start-failed", "idle-timeout", "max-duration",
+  "memory-limit", "crashed", "start-failed", "idle-timeout", "max-duration", "wall-limit",
+  "cpu-limit", "file-limit",
 ];
 
 /** MSB_STATE_*, by number. */

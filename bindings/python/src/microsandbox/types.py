@@ -155,6 +155,9 @@ class Cause(enum.IntEnum):
     START_FAILED = 10  #: it never ran
     IDLE_TIMEOUT = 11  #: sandbox: no program ran for its idle timeout
     MAX_DURATION = 12  #: sandbox: over its longest duration
+    WALL_LIMIT = 13  #: program: over its wall limit
+    CPU_LIMIT = 14  #: program: over its limit of processor time
+    FILE_LIMIT = 15  #: program: over its limit of file sizes
 
 
 @dataclass(frozen=True)
