@@ -28,6 +28,10 @@ func bootError(ctx context.Context, p paths, err error) error {
 			return fault.New(fault.Setup, fault.StageEngine, "user namespaces are blocked: %s (%s)", cause, text)
 		}
 	}
+	if _, what, ok := strings.Cut(text, "mounting submounts: mount submount "); ok && !strings.Contains(what, "input/output error") {
+		// In an image only the sentry can tell what is at a target.
+		return fault.New(fault.Invalid, fault.StageRoot, "mount %s: the target does not fit the root file system", what)
+	}
 	if detail != "" {
 		text += ": " + detail
 	}
