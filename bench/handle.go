@@ -4,20 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"strings"
 )
 
-// Measurements for each one of the others.
-const (
-	killsPerRun  = 10 // 200 in a full run
-	cyclesPerRun = 50 // 1,000 in a full run
-)
-
-// settledCycles is how many come before the first look.
-const settledCycles = 10
-
-// limitResident is how much resident memory may grow in all cycles after those.
-const limitResident = 1.05
+// killsPerRun makes 200 of each kind in a full run.
+const killsPerRun = 10
 
 // handle measures the ends of sandboxes and of their owners.
 func (m *measurement) handle(ctx context.Context) ([]figure, error) {
@@ -105,80 +95,4 @@ func (m *measurement) bwrapCommand() ([]string, error) {
 	return append([]string{
 		bwrap, "--die-with-parent", "--unshare-all", "--ro-bind", m.roots.dir, "/", "--proc", "/proc", "--dev", "/dev",
 	}, stayArgv...), nil
-}
-
-// look is what the host program has, and the number that must not grow.
-type look struct {
-	threads, descriptors, children, files, resident float64
-	handleSlot                                      float64
-}
-
-func (m *measurement) look(handleSlot float64) (look, error) {
-	n, err := m.host.ask("look")
-	if err != nil {
-		return look{}, err
-	}
-	return look{threads: n[0], descriptors: n[1], children: n[2], files: n[3], resident: n[4], handleSlot: handleSlot}, nil
-}
-
-// cycles creates and closes sandboxes one after another in a new host program.
-func (m *measurement) cycles(ctx context.Context) ([]figure, error) {
-	fresh := *m
-	var err error
-	fresh.stateDir += "-cycles"
-	if fresh.host, err = startHost(ctx, m.settings, fresh.stateDir); err != nil {
-		return nil, err
-	}
-	defer fresh.host.stop()
-
-	count := cyclesPerRun * m.runs
-	var early, late look
-	var times []float64
-	for i := range count {
-		n, err := fresh.host.ask("cycle", "erofs", m.roots.erofs)
-		if err != nil {
-			return nil, fmt.Errorf("cycle %d: %w", i+1, err)
-		}
-		times = append(times, milliseconds(n[0]))
-		if i+1 == settledCycles {
-			early, err = fresh.look(n[1])
-		} else if i+1 == count {
-			late, err = fresh.look(n[1])
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	figures := []figure{{name: "cycle_create_to_closed", unit: "ms", ours: summarise(times)}}
-	return append(figures, m.compareLooks(early, late, count)...), nil
-}
-
-func (m *measurement) compareLooks(early, late look, count int) []figure {
-	settled := fmt.Sprintf("after %d cycles", settledCycles)
-	beside := func(name, unit string, late, early, goal float64) figure {
-		return figure{name: name, unit: unit, ours: summarise([]float64{late}), peer: &summary{median: early},
-			peerName: settled, goal: goal}
-	}
-	var figures []figure
-	for _, pair := range []struct {
-		name        string
-		late, early float64
-	}{
-		{"threads", late.threads, early.threads},
-		{"descriptors", late.descriptors, early.descriptors},
-		{"handle slot", late.handleSlot, early.handleSlot},
-		{"children", late.children, early.children},
-		{"files in the state directory", late.files, early.files},
-	} {
-		if pair.late != pair.early {
-			m.fails("%d cycles: %s: %.0f instead of %.0f %s", count, pair.name, pair.late, pair.early, settled)
-		}
-		name := "cycles_" + strings.ReplaceAll(strings.TrimSuffix(pair.name, " in the state directory"), " ", "_")
-		figures = append(figures, beside(name, "count", pair.late, pair.early, 0))
-	}
-	if late.resident > limitResident*early.resident {
-		m.fails("%d cycles: resident memory grew by %.1f %%, at most %.0f %% are allowed",
-			count, 100*(late.resident/early.resident-1), 100*(limitResident-1))
-	}
-	return append(figures, beside("cycles_resident", "bytes", late.resident, early.resident, limitResident))
 }

@@ -24,6 +24,7 @@ const (
 	secondsPerTwo = 3 * time.Second  // for two runs: 30 s in a full run
 	idlePeriod    = 30 * time.Second // to which processor time is scaled
 	settle        = 3 * time.Second  // after the last start, before idleness is measured
+	firstSamples  = 10 * time.Second
 	bytesMegabyte = 1e6
 )
 
@@ -43,11 +44,17 @@ func (m *measurement) metricsRead(ctx context.Context) ([]figure, error) {
 	if _, err := m.raise("raise", count, m.place(metricsDefault)...); err != nil {
 		return nil, err
 	}
+	if err := m.waitForSamples(ctx, count); err != nil {
+		return nil, err
+	}
 	var values []float64
 	for range warmUps + readsPerRun*m.runs {
-		n, err := m.host.ask("metrics", strconv.Itoa(count))
+		n, err := m.host.ask("metrics")
 		if err != nil {
 			return nil, err
+		}
+		if n[1] != float64(count) {
+			m.fails("a list of %.0f metrics instead of %d", n[1], count)
 		}
 		values = append(values, n[0]/1e3)
 	}
@@ -55,6 +62,23 @@ func (m *measurement) metricsRead(ctx context.Context) ([]figure, error) {
 		return nil, err
 	}
 	return []figure{{name: fmt.Sprintf("metrics_read_%d", count), unit: "µs", ours: summarise(values[warmUps:])}}, ctx.Err()
+}
+
+// waitForSamples waits until each sandbox is in the list: it comes there with its
+// first sample.
+func (m *measurement) waitForSamples(ctx context.Context, count int) error {
+	for started := time.Now(); ; {
+		n, err := m.host.ask("metrics")
+		if err != nil || n[1] == float64(count) {
+			return err
+		}
+		if time.Since(started) > firstSamples {
+			return fmt.Errorf("metrics of %.0f sandboxes instead of %d after %v", n[1], count, firstSamples)
+		}
+		if err := pause(ctx, firstSamples/100); err != nil {
+			return err
+		}
+	}
 }
 
 // metricsIdle compares idle sandboxes with metrics to the same without.

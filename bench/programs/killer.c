@@ -27,6 +27,8 @@
 
 extern char **environ;
 
+__thread char failure[1024];
+
 static int spawn(char **argv, pid_t *pid, int *out)
 {
 	posix_spawn_file_actions_t files;

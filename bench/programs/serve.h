@@ -14,7 +14,8 @@
 
 #define MAX_WORDS 64
 
-static __thread char failure[1024]; /* what this thread's last failed step says */
+/* What this thread's last failed step says; defined by the program. */
+extern __thread char failure[1024];
 
 static inline int64_t now_ns(void)
 {
