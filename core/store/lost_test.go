@@ -1,0 +1,78 @@
+package store
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// impostor is a process with a supervisor's command line that does nothing more
+// than the step.
+func impostor(t *testing.T, step string, root *Root, labels []string) Process {
+	t.Helper()
+	cmd := actor(step, root.Path(), "a")
+	cmd.Args = append([]string{"msb", SuperviseCommand, "--name=a"}, labels...)
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	_, err = out.Read(make([]byte, 8)) // it has come to the step
+	require.NoError(t, err)
+	start, err := StartTime(cmd.Process.Pid)
+	require.NoError(t, err)
+	return Process{Pid: cmd.Process.Pid, Start: start}
+}
+
+const nobody = 1 << 30 // no process has such an id
+
+func silent(int, time.Duration) bool { return false }
+
+func TestSupervisorWithoutRecordAndOwnerIsEnded(t *testing.T) {
+	t.Parallel()
+	root := newRoot(t)
+	p := impostor(t, "unnamed", root, Labels(root.Path(), nobody))
+	findings, err := root.Audit()
+	require.NoError(t, err)
+	require.Len(t, findings, 1)
+	assert.True(t, findings[0].Orphan, "%v", findings)
+	begin := time.Now()
+	root.KillWedged(silent)
+	assert.False(t, p.Alive())
+	assert.GreaterOrEqual(t, time.Since(begin), pingLimit, "it had its time")
+}
+
+func TestSupervisorsThatAreNotLost(t *testing.T) {
+	t.Parallel()
+	root, other := newRoot(t), newRoot(t)
+	for name, p := range map[string]Process{
+		"its owner lives":  impostor(t, "unnamed", root, Labels(root.Path(), os.Getpid())),
+		"another root's":   impostor(t, "unnamed", root, Labels(other.Path(), nobody)),
+		"a record has it":  impostor(t, "hold", root, Labels(root.Path(), nobody)),
+		"no labels at all": impostor(t, "unnamed", root, nil),
+	} {
+		assert.Empty(t, root.lost(), name)
+		root.KillWedged(silent)
+		assert.True(t, p.Alive(), name)
+	}
+}
+
+// What the look at every process of the machine costs.
+func BenchmarkLost(b *testing.B) {
+	root, err := OpenRoot(b.TempDir())
+	require.NoError(b, err)
+	defer root.Close()
+	procs, err := os.ReadDir("/proc")
+	require.NoError(b, err)
+	for b.Loop() {
+		assert.Empty(b, root.lost())
+	}
+	b.ReportMetric(float64(len(procs)), "entries")
+}
