@@ -74,6 +74,7 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, er
 		IdleTimeout:  duration(o.idle_timeout_ms),
 		MaxDuration:  duration(o.max_duration_ms),
 		SampleEvery:  duration(o.metrics_interval_ms),
+		LogMaxBytes:  uint64(o.log_max_bytes),
 		Mounts:       mounted,
 		Detached:     o.flags&C.MSB_CREATE_DETACHED != 0,
 		Stored:       o.flags&C.MSB_CREATE_STORED != 0,
@@ -168,7 +169,7 @@ func stdio(which int, s *C.msb_stdio) (core.Stdio, error) {
 		return core.Stdio{}, fault.New(fault.Invalid, fault.StageArgument, "stdio[%d]: "+format, append([]any{which}, args...)...)
 	}
 	switch {
-	case s.kind > C.MSB_STDIO_INHERIT:
+	case s.kind > C.MSB_STDIO_INHERIT && s.kind != C.MSB_STDIO_LOG:
 		return invalid("kind %d is not an MSB_STDIO_* value", uint32(s.kind))
 	case s.reserved != 0:
 		return invalid("reserved is %d, must be 0", uint32(s.reserved))

@@ -350,6 +350,38 @@ msb_result msb_metrics_list(const char *state_dir, msb_metrics *entries, uint32_
 	return msbc_settle(err, &own, result);
 }
 
+msb_result msb_logs_open(const char *name, const char *state_dir, const msb_logs_options *options, msb_os_fd *out,
+                         msb_error *err)
+{
+	static const msb_logs_options defaults = MSB_LOGS_OPTIONS_INIT;
+	msb_logs_options o;
+	msbc_place place;
+	msb_error own;
+	msb_result result;
+
+	GUARD(err);
+	if (out == NULL)
+		return missing(err, "out");
+	*out = -1;
+	if (name == NULL)
+		return missing(err, "name");
+	result = msbc_text(&own, "name", name, MAX_NAME);
+	if (result == MSB_OK)
+		result = msbc_input(&own, "msb_logs_options", options != NULL ? options : &defaults, 8, &o, sizeof o);
+	if (result == MSB_OK)
+		result = msbc_flags(&own, "msb_logs_options.flags", o.flags, MSB_LOGS_FOLLOW);
+	if (result == MSB_OK)
+		result = msbc_flags(&own, "msb_logs_options.sources", o.sources,
+		                    MSB_LOG_STDOUT | MSB_LOG_STDERR | MSB_LOG_SUPERVISOR);
+	if (result == MSB_OK && o.reserved != 0)
+		result = msbc_fail(&own, MSB_E_INVALID, "reserved is %u, must be 0", (unsigned)o.reserved);
+	if (result == MSB_OK)
+		result = find_place(&own, state_dir, &place);
+	if (result == MSB_OK)
+		result = msbgo_logs_open((char *)name, &o, &place, out, &own);
+	return msbc_settle(err, &own, result);
+}
+
 msb_result msb_sandbox_drain(msb_handle sandbox, int64_t deadline_ms, msb_error *err)
 {
 	msb_error own;

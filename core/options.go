@@ -52,9 +52,9 @@ type Options struct {
 	Labels       []string      // NAME=VALUE
 	IdleTimeout  time.Duration // 0: none
 	MaxDuration  time.Duration // 0: none
-	Mounts       []mounts.Spec
 	SampleEvery  time.Duration // interval of metrics; negative: none
-	LogMaxBytes  uint64        // of each of the log's files, of which there are up to four
+	Mounts       []mounts.Spec
+	LogMaxBytes  uint64 // of each of the log's files, of which there are up to four
 }
 
 // Limits and defaults, as the header states them.

@@ -208,6 +208,7 @@ typedef struct msb_mount {
  *   metrics_interval_ms  1000; negative = no metrics
  *   mounts            none; mounts_count elements of mount_size bytes each,
  *                     sizeof(msb_mount); at most 64
+ *   log_max_bytes     10 MiB, of each of the log's up to four files; at least 64 KiB
  *
  * Stored sandboxes keep their configuration, not their files; the sources of
  * mounts are opened anew at each start. It lies in
@@ -240,9 +241,10 @@ typedef struct msb_sandbox_options {
 	const msb_mount *mounts;
 	uint32_t mounts_count;
 	uint32_t mount_size;       /* sizeof(msb_mount) */
+	uint64_t log_max_bytes;
 } msb_sandbox_options;
 #define MSB_SANDBOX_OPTIONS_INIT \
-	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #define MSB_STATE_STARTING 1
 #define MSB_STATE_RUNNING  2
@@ -327,7 +329,7 @@ MSB_API msb_result msb_sandbox_open(const char *name, const char *state_dir, msb
  */
 MSB_API msb_result msb_sandbox_start(const msb_sandbox_options *options, msb_handle *out, msb_error *err);
 
-/* Forgets a stored sandbox. Expect: NOT_FOUND, STATE (it runs), PERMISSION, IO. */
+/* Forgets a stored sandbox and its log. Expect: NOT_FOUND, STATE (it runs), PERMISSION, IO. */
 MSB_API msb_result msb_sandbox_remove(const char *name, const char *state_dir, msb_error *err);
 
 /*
@@ -414,6 +416,54 @@ MSB_API msb_result msb_sandbox_metrics(msb_handle sandbox, msb_metrics *out, msb
 MSB_API msb_result msb_metrics_list(const char *state_dir, msb_metrics *entries, uint32_t capacity, uint32_t *count,
                                     msb_error *err);
 
+/* msb_logs_options.flags */
+#define MSB_LOGS_FOLLOW 1u  /* go on until the sandbox ends */
+
+/* msb_logs_options.sources */
+#define MSB_LOG_STDOUT     2u  /* 1 << msb_log_frame.source */
+#define MSB_LOG_STDERR     4u
+#define MSB_LOG_SUPERVISOR 8u
+
+typedef struct msb_logs_options {
+	uint32_t size;
+	uint32_t flags;         /* MSB_LOGS_* */
+	uint32_t sources;       /* MSB_LOG_*; 0 = all */
+	uint32_t reserved;
+	int64_t tail_lines;     /* only the last lines; 0 = all, negative = none that is there already */
+	int64_t since_unix_ms;  /* only what was said then or later */
+	uint64_t program;       /* only of this one; 0 = of all and the supervisor */
+} msb_logs_options;
+#define MSB_LOGS_OPTIONS_INIT { (uint32_t)sizeof(msb_logs_options), 0, 0, 0, 0, 0, 0 }
+
+/* msb_log_frame.source */
+#define MSB_LOG_SOURCE_STDOUT     1
+#define MSB_LOG_SOURCE_STDERR     2
+#define MSB_LOG_SOURCE_SUPERVISOR 3
+#define MSB_LOG_SOURCE_GAP        4  /* content is missing: uint64_t bytes of it, then why in UTF-8 */
+
+/* What each entry of a log begins with, little-endian; its content follows. */
+typedef struct msb_log_frame {
+	uint32_t length;       /* of frame and content, 40 to 32808 bytes */
+	uint32_t crc32;        /* of all that follows, as zlib's */
+	uint32_t source;       /* MSB_LOG_SOURCE_* */
+	uint32_t reserved;
+	uint64_t program;      /* from 1, in the order in which they were started; 0 = the supervisor */
+	int64_t time_unix_ns;
+	uint64_t position;     /* bytes of content before it, since the log began */
+} msb_log_frame;
+
+/*
+ * Gives a descriptor (a stream socket) from which entries of a sandbox's log can
+ * be read, whole frames one after another, then end of file. It works with poll,
+ * epoll, asyncio and libuv; a caller that reads slowly slows nobody down: what was
+ * rotated away meanwhile comes as a gap with its size. Closing it is all there is
+ * to end it. The sandbox lives, or is stored; a stored one's failed first start
+ * can be read, too. options may be NULL. docs/logs.md has more.
+ * Expect: NOT_FOUND (a temporary sandbox's log goes with it), LIMIT, PERMISSION, IO.
+ */
+MSB_API msb_result msb_logs_open(const char *name, const char *state_dir, const msb_logs_options *options,
+                                 msb_os_fd *out, msb_error *err);
+
 /*
  * Requests a drain: new programs are refused, running ones go on until they end
  * or deadline_ms has passed (negative = no deadline), then TERM, grace, KILL.
@@ -441,6 +491,7 @@ MSB_API msb_result msb_sandbox_disarm(msb_handle sandbox, msb_error *err);
 #define MSB_STDIO_PIPE    1  /* a pipe; msb_process_stdio gives the caller's end */
 #define MSB_STDIO_FD      2  /* the caller's descriptor `fd`; its flags stay as they are */
 #define MSB_STDIO_INHERIT 3  /* the caller's own descriptor 0, 1 or 2 */
+#define MSB_STDIO_LOG     5  /* stdout and stderr: the sandbox's log; see msb_logs_open */
 
 typedef struct msb_stdio {
 	uint32_t kind;      /* MSB_STDIO_* */

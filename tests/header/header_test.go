@@ -108,7 +108,7 @@ func TestTwoUnitsLink(t *testing.T) {
 func TestShimCompilesWithoutWarnings(t *testing.T) {
 	dir := t.TempDir()
 	generate := exec.Command("go", "tool", "cgo", "-objdir", dir, "--",
-		"-I../include", "-D_GNU_SOURCE", "export.go", "export_sandbox.go", "export_store.go", "export_metrics.go", "export_process.go", "export_handle.go", "convert.go")
+		"-I../include", "-D_GNU_SOURCE", "export.go", "export_sandbox.go", "export_store.go", "export_metrics.go", "export_logs.go", "export_process.go", "export_handle.go", "convert.go")
 	generate.Dir = root + "/capi"
 	generate.Env = append(os.Environ(), "CGO_ENABLED=1", "GOENV=off")
 	out, err := generate.CombinedOutput()

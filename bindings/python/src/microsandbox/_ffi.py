@@ -74,6 +74,7 @@ class SandboxOptions(ctypes.Structure):
         ("mounts", ctypes.POINTER(Mount)),
         ("mounts_count", _u32),
         ("mount_size", _u32),
+        ("log_max_bytes", _u64),
     ]
 
 
@@ -139,6 +140,30 @@ class Metrics(ctypes.Structure):
     ]
 
 
+class LogsOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("sources", _u32),
+        ("reserved", _u32),
+        ("tail_lines", _i64),
+        ("since_unix_ms", _i64),
+        ("program", _u64),
+    ]
+
+
+class LogFrame(ctypes.Structure):
+    _fields_ = [
+        ("length", _u32),
+        ("crc32", _u32),
+        ("source", _u32),
+        ("reserved", _u32),
+        ("program", _u64),
+        ("time_unix_ns", _i64),
+        ("position", _u64),
+    ]
+
+
 class Stdio(ctypes.Structure):
     _fields_ = [("kind", _u32), ("reserved", _u32), ("fd", _i64)]
 
@@ -189,6 +214,8 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "msb_sandbox_entry": SandboxEntry,
     "msb_list_options": ListOptions,
     "msb_metrics": Metrics,
+    "msb_logs_options": LogsOptions,
+    "msb_log_frame": LogFrame,
     "msb_stdio": Stdio,
     "msb_rlimit": Rlimit,
     "msb_process_options": ProcessOptions,
@@ -212,6 +239,7 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_sandbox_remove": [_str, _str],
     "msb_sandbox_metrics": [_u64, _p(Metrics)],
     "msb_metrics_list": [_str, _p(Metrics), _u32, _p(_u32)],
+    "msb_logs_open": [_str, _str, _p(LogsOptions), _p(_i32)],
     "msb_audit": [_str, ctypes.c_void_p, _u32, _p(_u32), _p(_u32)],
     "msb_sandbox_drain": [_u64, _i64],
     "msb_sandbox_stop": [_u64, _i64],
