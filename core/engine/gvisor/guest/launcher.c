@@ -197,7 +197,7 @@ __attribute__((noreturn)) static void launch(void)
 	u32 header[6];
 	u32 i, argc, envc, size;
 	char *text, **argv, **env;
-	ulong *limits;
+	ulong *limits = 0;
 	long err;
 
 	sys3(SYS_fcntl, FD_STATUS, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */);
@@ -208,8 +208,10 @@ __attribute__((noreturn)) static void launch(void)
 	text = map((ulong)size + 1);
 	argv = map(((ulong)argc + 1) * sizeof(char *));
 	env = map(((ulong)envc + 1) * sizeof(char *));
-	limits = map((ulong)header[4] * LIMIT_SIZE + 1);
-	read_all((char *)limits, (ulong)header[4] * LIMIT_SIZE);
+	if (header[4] > 0) {
+		limits = map((ulong)header[4] * LIMIT_SIZE);
+		read_all((char *)limits, (ulong)header[4] * LIMIT_SIZE);
+	}
 	read_all(text, size);
 	sys3(SYS_close, FD_REQUEST, 0, 0);
 
