@@ -35,6 +35,10 @@ func (m *measurement) kills(killer *host) ([]figure, error) {
 	owner := append([]string{m.product("bench", "host"), m.stateDir, m.product("bin", "msb"), "own"}, place...)
 	end := func(argv []string) ([]float64, error) { return killer.ask(append([]string{"end"}, argv...)...) }
 
+	// The first sandbox makes the directory.
+	if _, err := m.host.ask("cycle", "erofs", m.roots.erofs); err != nil {
+		return nil, err
+	}
 	before, err := m.litter()
 	if err != nil {
 		return nil, err
