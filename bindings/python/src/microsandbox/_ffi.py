@@ -21,11 +21,13 @@ SONAME = "libmicrosandbox.so.0"
 CREATE_ASYNC, CREATE_DETACHED, CREATE_STORED, CREATE_REPLACE = 1, 2, 4, 8
 START_ASYNC = 1
 START_CLEAR_ENV = 2
+START_UMASK = 4
 INFO_ATTACHED, INFO_OWNER, INFO_STORED = 1, 2, 4
 LIST_STOPPED = 1
 EVENT_READY = 1
 EVENT_DONE = 2
 STDIO_NULL, STDIO_PIPE, STDIO_FD, STDIO_INHERIT = range(4)
+STDIO_LOG = 5
 
 _u32, _i32, _u64, _i64 = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.c_int64
 _str = ctypes.c_char_p
@@ -386,11 +388,14 @@ class SandboxArguments(NamedTuple):
     idle_timeout_ms: int = 0
     max_duration_ms: int = 0
     labels: Optional[Sequence[bytes]] = None
+    metrics_interval_ms: int = 0
 
 
 def _sandbox_options(arguments: SandboxArguments, flags: int) -> SandboxOptions:
-    _, *values, labels = arguments
-    options = SandboxOptions(ctypes.sizeof(SandboxOptions), flags, *values)
+    values = arguments._asdict()
+    values.update(size=ctypes.sizeof(SandboxOptions), flags=flags)
+    labels = values.pop("labels")
+    options = SandboxOptions(**values)
     if labels is not None:
         options.labels = _strings(labels)
     return options
@@ -433,18 +438,26 @@ def probe(arguments: SandboxArguments) -> SandboxInfo:
 def sandbox_list(
     state_dir: Optional[bytes], flags: int, labels: Optional[Sequence[bytes]]
 ) -> list[SandboxEntry]:
-    capacity = 64
     options = _sized(ListOptions)
     options.flags = flags
     options.state_dir = state_dir
     if labels is not None:
         options.labels = _strings(labels)
+    return _list("msb_sandbox_list", ctypes.byref(options), SandboxEntry)
+
+
+def metrics_list(state_dir: Optional[bytes]) -> list[Metrics]:
+    return _list("msb_metrics_list", state_dir, Metrics)
+
+
+def _list(function: str, what: Any, struct: Any) -> list[Any]:
+    capacity = 64
     while True:
-        entries = (SandboxEntry * capacity)()
-        entries[0].size = ctypes.sizeof(SandboxEntry)
+        entries = (struct * capacity)()
+        entries[0].size = ctypes.sizeof(struct)
         count = _u32()
         try:
-            _call("msb_sandbox_list", ctypes.byref(options), entries, capacity, ctypes.byref(count))
+            _call(function, what, entries, capacity, ctypes.byref(count))
         except BufferTooSmallError:
             capacity = max(count.value, capacity) * 2  # more may appear meanwhile
             continue
@@ -488,6 +501,12 @@ def sandbox_info(sandbox: int) -> SandboxInfo:
     info = _sized(SandboxInfo)
     _call("msb_sandbox_info_get", sandbox, ctypes.byref(info))
     return info
+
+
+def sandbox_metrics(sandbox: int) -> Metrics:
+    metrics = _sized(Metrics)
+    _call("msb_sandbox_metrics", sandbox, ctypes.byref(metrics))
+    return metrics
 
 
 def sandbox_drain(sandbox: int, deadline_ms: int) -> None:
