@@ -180,17 +180,33 @@ func TestSuite(t *testing.T) {
 	require.Greater(t, len(names), 25)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			if strings.HasPrefix(name, "real_") {
-				real(t)
-			}
-			state := filepath.Join(t.TempDir(), "state")
-			fakes, pids := writeFakes(t)
-			out := run(t, 4*time.Minute, []string{"MSB_HOME=" + state, "FAKES=" + fakes, "DRIVER_CALLS=" + driverCalls()}, bin, name)
-			if out != "" {
-				t.Log(out)
-			}
-			noneAlive(t, pids)
-			nothingLeft(t, state)
+			suiteTest(t, bin, name)
 		})
+	}
+}
+
+// suiteTest runs one test of the C suite.
+func suiteTest(t *testing.T, bin, name string) {
+	t.Helper()
+	if strings.HasPrefix(name, "real_") {
+		real(t)
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	fakes, pids := writeFakes(t)
+	out := run(t, 4*time.Minute, []string{"MSB_HOME=" + state, "FAKES=" + fakes, "DRIVER_CALLS=" + driverCalls()}, bin, name)
+	if out != "" {
+		t.Log(out)
+	}
+	noneAlive(t, pids)
+	nothingLeft(t, state)
+}
+
+// A Go program has its own way with SIGPIPE: only a C host can show this.
+func TestW04NoWriteRaisesSIGPIPE(t *testing.T) { suiteTest(t, program(t), "real_sigpipe_at_default") }
+
+// A host that reaps every child, or wants none, takes no status from us.
+func TestW02TheHostCannotStealTheStatus(t *testing.T) {
+	for _, name := range []string{"real_host_reaps_everything", "real_host_wants_no_children", "real_host_ignores_sigchld"} {
+		suiteTest(t, program(t), name)
 	}
 }
