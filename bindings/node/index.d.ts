@@ -46,6 +46,8 @@ export interface SandboxOptions {
   idleTimeout?: number;
   /** It ends after that long. Default none. */
   maxDuration?: number;
+  /** How often what it uses is measured. Default 1000; 0 is never. */
+  metricsInterval?: number;
   /** To find it by in lists; 1000 bytes in all, without control characters. */
   labels?: Record<string, string>;
   /** Default $MSB_HOME, else a directory of the user under /run/user or /tmp. */
@@ -167,6 +169,32 @@ export interface SandboxEntry {
   createdAt: Date;
 }
 
+/** The last sample. Sums are since the sandbox began; what is undefined was not measured. */
+export interface Metrics {
+  name: string;
+  /** The supervisor's. */
+  pid: number;
+  sampledAt: Date;
+  uptime: number | undefined;
+  /** Running then. */
+  programs: number | undefined;
+  /** Of all programs. */
+  cpuTime: number | undefined;
+  /** Since the sample before; 1 is one CPU. */
+  cpuUsage: number | undefined;
+  memoryUsed: number | undefined;
+  memoryPeak: number | undefined;
+  /** Undefined when there is none. */
+  memoryLimit: number | undefined;
+  overlayUsed: number | undefined;
+  overlayLimit: number | undefined;
+  diskRead: number | undefined;
+  diskWritten: number | undefined;
+  /** Loopback is not counted. */
+  netReceived: number | undefined;
+  netSent: number | undefined;
+}
+
 export interface ListOptions {
   /** Stored sandboxes that do not run, too. */
   stopped?: boolean;
@@ -223,6 +251,9 @@ export class Sandbox {
   /** What it is and does now. Uses a thread of libuv's pool for up to 10 s: call it seldom. */
   info(): Promise<SandboxInfo>;
 
+  /** Its last sample; a NotFoundError when there is none yet, or none is wanted. Asks nobody, but uses a pool thread. */
+  metrics(): Promise<Metrics>;
+
   /** From then on neither close nor the end of this process ends it. Uses a pool thread, as info. */
   disarm(): Promise<void>;
 
@@ -266,6 +297,9 @@ export class Process {
 
 /** The sandboxes of a state directory, by name: the living ones unless told otherwise. */
 export function listSandboxes(options?: ListOptions): Promise<SandboxEntry[]>;
+
+/** The last samples of all living sandboxes of a state directory. */
+export function metrics(options?: { stateDir?: Bytes }): Promise<Metrics[]>;
 
 /** Forgets a stored sandbox; code "MSB_E_STATE" while it runs. */
 export function removeSandbox(name: string, options?: { stateDir?: Bytes }): Promise<void>;

@@ -4,5 +4,6 @@ export {
   PermissionError, StartError, TimedOutError, UnsupportedError,
 } from "./lib/errors.js";
 export { audit, listSandboxes, removeSandbox } from "./lib/listing.js";
+export { metrics } from "./lib/metrics.js";
 export { Process } from "./lib/process.js";
 export { Sandbox, probe, setLogFd, version } from "./lib/sandbox.js";

@@ -44,10 +44,16 @@ export const STATES = ["unknown", "starting", "running", "draining", "stopped", 
 /** MSB_ENGINE_*, by number. */
 export const ENGINES = ["auto", "gvisor"];
 
+/** MSB_METRIC_*, by number of the bit. */
+export const METRICS = [
+  "cpu-time", "cpu-permille", "memory-used", "memory-peak", "overlay-used", "disk-read", "disk-written",
+  "net-received", "net-sent", "programs", "uptime",
+];
+
 /** MSB_ROOT_*, by number. */
 export const ROOTS = ["host", "dir", "erofs"];
 
-export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3 };
+export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, log: 5 };
 export const EVENT = { ready: 1, done: 2 };
 export const INFO = { attached: 1, owner: 2, stored: 4 };
 /** Without async, which is always set. */

@@ -89,4 +89,6 @@ export const native = {
   sandboxDisarm: callAsync("sandboxDisarm"),
   probe: callAsync("probe"),
   audit: callAsync("audit"),
+  sandboxMetrics: callAsync("sandboxMetrics"),
+  metricsList: callAsync("metricsList"),
 };

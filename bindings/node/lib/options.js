@@ -44,7 +44,7 @@ function flagsOf(bits, given) {
 }
 
 /** Default when absent. In C 0 is the default, and none is negative. */
-function graceMs(name, value) {
+function zeroIsNone(name, value) {
   if (value < 0) throw invalid(`${name} must not be negative`);
   return value === 0 ? -1 : value;
 }
@@ -68,7 +68,7 @@ function labelsOf(labels) {
 
 export function sandboxOptions({
   name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, detached, stored, replace, replaceGrace,
-  idleTimeout, maxDuration, labels, stateDir, msbPath, signal, ...rest
+  idleTimeout, maxDuration, metricsInterval, labels, stateDir, msbPath, signal, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -82,10 +82,11 @@ export function sandboxOptions({
     memoryBytes: positive("memory", memory),
     overlayBytes: positive("overlay", overlay),
     startTimeoutMs: positive("startTimeout", startTimeout),
-    stopGraceMs: graceMs("stopGrace", stopGrace),
-    replaceGraceMs: graceMs("replaceGrace", replaceGrace),
+    stopGraceMs: zeroIsNone("stopGrace", stopGrace),
+    replaceGraceMs: zeroIsNone("replaceGrace", replaceGrace),
     idleTimeoutMs: positive("idleTimeout", idleTimeout),
     maxDurationMs: positive("maxDuration", maxDuration),
+    metricsIntervalMs: zeroIsNone("metricsInterval", metricsInterval),
   };
 }
 

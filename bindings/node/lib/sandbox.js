@@ -1,5 +1,6 @@
 // Sandboxes. Requests return at once; wait and close tell the end.
 import { invalid } from "./errors.js";
+import { metricsOf } from "./metrics.js";
 import { ENGINES, EVENT, INFO, STATES } from "./names.js";
 import { native, versionText } from "./native.js";
 import { sandboxOptions, startOptions } from "./options.js";
@@ -135,6 +136,10 @@ export class Sandbox {
 
   async info() {
     return infoOf(await native.sandboxInfo(this.#handle));
+  }
+
+  async metrics() {
+    return metricsOf(await native.sandboxMetrics(this.#handle));
   }
 
   async disarm() {

@@ -81,6 +81,7 @@ struct job {
 	msb_list_options list;
 	msb_sandbox_info info;
 	msb_sandbox_entry *entries;
+	msb_metrics *metrics;
 	uint32_t count;
 	char *text;
 	uint32_t length, orphans;
@@ -99,6 +100,7 @@ extern const napi_property_descriptor process_functions[];
 extern const napi_property_descriptor handle_functions[];
 extern const napi_property_descriptor blocking_functions[];
 extern const napi_property_descriptor listing_functions[];
+extern const napi_property_descriptor metrics_functions[];
 
 #define FUNCTION(name, callback) { name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL }
 #define FUNCTIONS_END { NULL, NULL, NULL, NULL, NULL, NULL, napi_default, NULL }

@@ -29,6 +29,7 @@ void job_free(job *j)
 {
 	scratch_free(&j->memory);
 	free(j->entries);
+	free(j->metrics);
 	free(j->text);
 	free(j);
 }

@@ -35,8 +35,8 @@ const odd = [
   { stateDir: new Uint8Array(5000).fill(97) }, { argv: ["x".repeat(2 ** 21)], stdio: [[0, 0], [0, 0], [0, 0]] },
 ];
 
-// Those that could do what they were asked for: create, and probe, list and audit by their defaults.
-const { version, setLogFd, sandboxCreate, probe, sandboxList, audit, ...refusing } = native;
+// Those that could do what they were asked for: create, and probe, the lists and audit by their defaults.
+const { version, setLogFd, sandboxCreate, probe, sandboxList, metricsList, audit, ...refusing } = native;
 
 test("odd arguments throw", limit, async () => {
   const pick = random(20261123);

@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, RESULTS, ROOTS, STAGES, STATES, STDIO, signalName } from "../lib/names.js";
+import {
+  CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, METRICS, RESULTS, ROOTS, STAGES, STATES, STDIO, signalName,
+} from "../lib/names.js";
 
 const header = readFileSync(new URL("../../../include/microsandbox.h", import.meta.url), "utf8");
 
 function defined(prefix) {
-  const found = [...header.matchAll(new RegExp(`^#define (${prefix}\\w+) +\\(?(-?\\d+)u?\\)?`, "gm"))];
+  const found = [...header.matchAll(new RegExp(`^#define (${prefix}\\w+) +\\(?(-?(?:0x)?[0-9a-f]+)u?\\)?`, "gm"))];
   assert.ok(found.length > 0, `${prefix} is in the header`);
   return new Map(found.map(([, name, value]) => [name, Number(value)]));
 }
@@ -43,6 +45,11 @@ for (const [prefix, table] of [
     assert.deepEqual(new Map(ours), defined(prefix));
   });
 }
+
+test("MSB_METRIC_", () => {
+  const ours = METRICS.map((name, bit) => [inHeaderStyle("MSB_METRIC_", name), 1 << bit]);
+  assert.deepEqual(new Map(ours), defined("MSB_METRIC_"));
+});
 
 test("MSB_STDIO_", () => {
   const { ignore, ...rest } = STDIO;

@@ -53,6 +53,7 @@ test("wrong options are refused before anything starts", limit, async () => {
   for (const options of [
     { memroy: 1 }, { memory: -1 }, { memory: 0 }, { memory: 1.5 }, { memory: "1" }, { engine: "none" }, { root: "/" },
     { root: { dir: "/", erofs: "/" } }, { root: null }, { name: 7 }, { stopGrace: -1 }, { startTimeout: NaN },
+    { metricsInterval: -1 }, { metricsInterval: 0.5 },
   ]) {
     await assert.rejects(Sandbox.create(options), InvalidError, JSON.stringify(options));
   }

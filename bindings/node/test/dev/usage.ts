@@ -1,7 +1,7 @@
 // Accepted by `tsc --noEmit --strict` as it stands: each @ts-expect-error must be an error.
 import {
-  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, probe, removeSandbox, setLogFd,
-  version, type Audit, type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
+  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, metrics, probe, removeSandbox, setLogFd,
+  version, type Audit, type Metrics, type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
 } from "microsandbox";
 
 export async function everything(signal: AbortSignal): Promise<void> {
@@ -23,6 +23,10 @@ export async function everything(signal: AbortSignal): Promise<void> {
   const delivered: boolean = program.kill("SIGTERM") || program.kill(9);
   const outcome: Outcome = await program.unref().wait();
   if (outcome.cause === "signaled" && delivered) console.log(outcome.signal?.length);
+
+  const sample: Metrics = await sandbox.metrics();
+  const samples: Metrics[] = await metrics({ stateDir: Buffer.from("/tmp/state") });
+  console.log(sample.cpuUsage?.toFixed(2), samples.length);
 
   const entries: SandboxEntry[] = await listSandboxes({ stateDir: "/tmp/state" });
   const other = await Sandbox.open(entries[0]?.name ?? "");
@@ -65,6 +69,8 @@ export const misspelt = () => Sandbox.create({ memroy: 1 });
 export const notOfStart = () => Sandbox.start("kept", { memory: 2 ** 28 });
 // @ts-expect-error: null when it does not run
 export const noPid = ({ pid }: SandboxEntry) => process.kill(pid);
+// @ts-expect-error: undefined when it is not known
+export const notMeasured = ({ netSent }: Metrics): number => netSent;
 // @ts-expect-error: labels are text
 export const notText = () => listSandboxes({ labels: { a: 1 } });
 // @ts-expect-error: spawn's option
