@@ -163,7 +163,7 @@ REAL(logs)
 	say(s, "echo 1; echo 2; echo 3; seq 20000 >&2");
 	for (i = 0; i < 2000 && count_fds() > fds; i++)
 		poll(NULL, 0, 10);
-	CHECK_INT(count_fds(), fds);
+	CHECK(count_fds() <= fds); /* fewer: the first ones were on their way out */
 	wait_readable(follower);
 	for (content = next_entry(follower, &frame), i = 0; i < 3;) {
 		CHECK_INT(frame.source, MSB_LOG_SOURCE_STDOUT);
