@@ -35,6 +35,7 @@ class SandboxTest(unittest.TestCase):
                 idle_timeout=0.5,
                 max_duration=3600,
                 labels={"é": "a=b", "empty": ""},
+                metrics_interval=0.25,
                 state_dir=b"/\xff",
                 msb_path="/m",
             ),
@@ -54,8 +55,10 @@ class SandboxTest(unittest.TestCase):
                 idle_timeout_ms=500,
                 max_duration_ms=3600_000,
                 labels=["é=a=b".encode(), b"empty="],
+                metrics_interval_ms=250,
             ),
         )
+        self.assertEqual(arguments.sandbox(metrics_interval=0).metrics_interval_ms, -1)
         self.assertEqual(arguments.sandbox(stored=True).flags, _ffi.CREATE_STORED)
         self.assertEqual(
             arguments.start("é", detached=True, start_timeout=1, state_dir="/s", msb_path="/m"),
@@ -86,6 +89,7 @@ class SandboxTest(unittest.TestCase):
             ({"idle_timeout": 0}, ValueError),
             ({"max_duration": -1}, ValueError),
             ({"max_duration": math.inf}, ValueError),
+            ({"metrics_interval": math.nan}, ValueError),
             ({"labels": {"": "a"}}, ValueError),
             ({"labels": {"a=b": "c"}}, ValueError),
             ({"labels": {"a": "\0"}}, ValueError),

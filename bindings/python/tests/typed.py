@@ -16,12 +16,14 @@ from microsandbox import (
     Audit,
     Cause,
     Completed,
+    Metrics,
     Outcome,
     Process,
     Root,
     Sandbox,
     audit,
     list_sandboxes,
+    metrics,
     remove_sandbox,
 )
 
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
         remove_sandbox("a", state_dir="/s")
         assert_type(audit(), Audit)
         assert_type(audit().lines, list[str])
+        assert_type(metrics(), list[Metrics])
+        assert_type(metrics()[0].cpu_usage, Optional[float])
         for entry in list_sandboxes(stopped=True, labels={"a": "b"}):
             assert_type(entry.labels, dict[str, str])
             assert_type(entry.last_cause, Optional[Cause])

@@ -15,7 +15,15 @@ from __future__ import annotations
 
 from ._async import AsyncProcess, AsyncSandbox
 from ._sync import Process, Sandbox
-from ._system import audit, library_version, list_sandboxes, probe, remove_sandbox, set_log_fd
+from ._system import (
+    audit,
+    library_version,
+    list_sandboxes,
+    metrics,
+    probe,
+    remove_sandbox,
+    set_log_fd,
+)
 from .errors import (
     BootError,
     BufferTooSmallError,
@@ -51,6 +59,7 @@ from .types import (
     Cause,
     Completed,
     Engine,
+    Metrics,
     Outcome,
     ProgramError,
     Root,
@@ -90,6 +99,7 @@ __all__ = [
     "LaunchError",
     "LibraryError",
     "LimitError",
+    "Metrics",
     "MicrosandboxError",
     "NotFoundError",
     "Outcome",
@@ -115,6 +125,7 @@ __all__ = [
     "audit",
     "library_version",
     "list_sandboxes",
+    "metrics",
     "probe",
     "remove_sandbox",
     "set_log_fd",

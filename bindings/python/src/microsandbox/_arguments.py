@@ -41,7 +41,7 @@ def limit(seconds: Optional[float], what: str) -> int:
 
 
 def grace(seconds: Optional[float]) -> int:
-    """A grace, where C takes 0 for the default and a negative number for none."""
+    """A time that can be none: C takes 0 for the default and a negative number for none."""
     if seconds is None:
         return 0
     return -1 if seconds <= 0 else milliseconds(seconds)
@@ -84,6 +84,7 @@ def sandbox(
     idle_timeout: Optional[float] = None,
     max_duration: Optional[float] = None,
     labels: Optional[Mapping[str, str]] = None,
+    metrics_interval: Optional[float] = None,
     state_dir: Optional[PathLike] = None,
     msb_path: Optional[PathLike] = None,
 ) -> _ffi.SandboxArguments:
@@ -110,6 +111,7 @@ def sandbox(
         idle_timeout_ms=limit(idle_timeout, "idle_timeout"),
         max_duration_ms=limit(max_duration, "max_duration"),
         labels=_labels(labels),
+        metrics_interval_ms=grace(metrics_interval),
     )
 
 

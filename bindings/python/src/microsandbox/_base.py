@@ -9,7 +9,7 @@ from typing import Optional
 
 from . import _arguments, _ffi, _program
 from ._handle import Handle
-from ._info import info_of
+from ._info import info_of, metrics_of
 from ._steps import Steps
 from .errors import MicrosandboxError, TimedOutError
 from .types import (
@@ -19,6 +19,7 @@ from .types import (
     Bytes,
     Completed,
     Env,
+    Metrics,
     Outcome,
     PathLike,
     SandboxInfo,
@@ -100,6 +101,13 @@ class SandboxBase:
     def poll(self) -> Optional[Outcome]:
         """How the sandbox ended, or None while it lives."""
         return self._handle.poll()
+
+    def metrics(self) -> Metrics:
+        """The last sample of what the sandbox uses, from shared memory: nobody is asked.
+
+        NotFoundError when there is none yet, or none was wanted.
+        """
+        return metrics_of(_ffi.sandbox_metrics(self._handle.raw()))
 
     def stop(self, grace: Optional[float] = None) -> None:
         """Requests the end: TERM to all programs, `grace` seconds, KILL. See wait().

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from . import _ffi
-from .types import Audit, Cause, Engine, SandboxEntry, SandboxInfo, State
+from .types import Audit, Cause, Engine, Metrics, SandboxEntry, SandboxInfo, State
 
 CAUSES = {int(cause): cause for cause in Cause}
 
@@ -44,6 +46,51 @@ def entry_of(raw: _ffi.SandboxEntry) -> SandboxEntry:
         last_cause=None if runs else CAUSES.get(raw.last_cause, Cause.UNKNOWN),
         labels={name: value for name, _, value in labels},
         created=raw.created_unix_ms / 1000,
+    )
+
+
+# What has a flag in msb_metrics.known, from the lowest bit on.
+_MEASURED = (
+    "cpu_time_ns",
+    "cpu_permille",
+    "memory_used_bytes",
+    "memory_peak_bytes",
+    "overlay_used_bytes",
+    "disk_read_bytes",
+    "disk_written_bytes",
+    "net_received_bytes",
+    "net_sent_bytes",
+    "programs",
+    "uptime_ns",
+)
+
+
+def metrics_of(raw: _ffi.Metrics) -> Metrics:
+    known: dict[str, int] = {
+        field: getattr(raw, field) for bit, field in enumerate(_MEASURED) if raw.known >> bit & 1
+    }
+
+    def ratio(field: str, unit: int) -> Optional[float]:
+        return known[field] / unit if field in known else None
+
+    name: bytes = raw.name
+    return Metrics(
+        name=name.decode("utf-8", "replace"),
+        pid=raw.pid,
+        sampled=raw.sampled_unix_ms / 1000,
+        uptime=ratio("uptime_ns", 10**9),
+        programs=known.get("programs"),
+        cpu_time=ratio("cpu_time_ns", 10**9),
+        cpu_usage=ratio("cpu_permille", 1000),
+        memory_used=known.get("memory_used_bytes"),
+        memory_peak=known.get("memory_peak_bytes"),
+        memory_limit=raw.memory_limit_bytes or None,
+        overlay_used=known.get("overlay_used_bytes"),
+        overlay_limit=raw.overlay_limit_bytes or None,
+        disk_read=known.get("disk_read_bytes"),
+        disk_written=known.get("disk_written_bytes"),
+        net_received=known.get("net_received_bytes"),
+        net_sent=known.get("net_sent_bytes"),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Mapping, Optional
 
 from . import _arguments, _ffi
-from ._info import audit_of, entry_of, info_of
-from .types import Audit, PathLike, SandboxEntry, SandboxInfo, SandboxOptions
+from ._info import audit_of, entry_of, info_of, metrics_of
+from .types import Audit, Metrics, PathLike, SandboxEntry, SandboxInfo, SandboxOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,6 +30,11 @@ def list_sandboxes(
     """
     raw = _ffi.sandbox_list(*_arguments.listing(state_dir, stopped, labels))
     return [entry_of(entry) for entry in raw]
+
+
+def metrics(state_dir: Optional[PathLike] = None) -> list[Metrics]:
+    """The last samples of all living sandboxes of a state directory."""
+    return [metrics_of(raw) for raw in _ffi.metrics_list(_arguments.directory(state_dir))]
 
 
 def remove_sandbox(name: str, *, state_dir: Optional[PathLike] = None) -> None:

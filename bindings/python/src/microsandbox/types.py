@@ -79,6 +79,7 @@ class SandboxOptions(TypedDict, total=False):
     idle_timeout: Optional[float]  #: seconds without a program or a request after which it ends
     max_duration: Optional[float]  #: seconds after which it ends
     labels: Optional[Mapping[str, str]]  #: to find it by in lists; 1000 bytes in all
+    metrics_interval: Optional[float]  #: seconds between the samples of metrics(); 1, and 0 is none
     state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
     msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
 
@@ -129,6 +130,28 @@ class SandboxEntry:
     last_cause: Optional[Cause]  #: how the last run ended; None while it runs
     labels: dict[str, str]
     created: float  #: seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """A sample of what a sandbox uses. Sizes are bytes; None is what is not known."""
+
+    name: str
+    pid: int  #: the supervisor's process id
+    sampled: float  #: seconds since the epoch
+    uptime: Optional[float] = None  #: seconds
+    programs: Optional[int] = None  #: running
+    cpu_time: Optional[float] = None  #: seconds of processor time, of all programs
+    cpu_usage: Optional[float] = None  #: since the sample before; 1.0 is one CPU
+    memory_used: Optional[int] = None
+    memory_peak: Optional[int] = None
+    memory_limit: Optional[int] = None
+    overlay_used: Optional[int] = None
+    overlay_limit: Optional[int] = None
+    disk_read: Optional[int] = None
+    disk_written: Optional[int] = None
+    net_received: Optional[int] = None  #: loopback not counted
+    net_sent: Optional[int] = None
 
 
 @dataclass(frozen=True)
