@@ -104,6 +104,42 @@ func TestBinds(t *testing.T) {
 	}
 }
 
+// TestLinksInASource are the guest's own, whoever made them.
+func TestLinksInASource(t *testing.T) {
+	parent := sharedDir(t)
+	dir := filepath.Join(parent, "dir")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.Symlink("../file", filepath.Join(dir, "up")))
+	require.NoError(t, os.Symlink(filepath.Join(parent, "file"), filepath.Join(dir, "absolute")))
+	m := bootMachine(t, withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: dir, Target: "/data"}))
+	output(t, m, "ln", "-s", "../../../../.."+filepath.Join(parent, "file"), "/data/far")
+	for _, link := range []string{"up", "absolute", "far"} {
+		require.Contains(t, run(t, m, "cat", "/data/"+link).err, "No such file", link)
+	}
+	output(t, m, "sh", "-c", "echo guest > /file && cat /data/up")
+	data, err := os.ReadFile(filepath.Join(parent, "file"))
+	require.NoError(t, err)
+	require.Equal(t, "of the host\n", string(data))
+}
+
+// TestBindsOfOtherUsers: with privileges, ids in the guest are those on disk.
+func TestBindsOfOtherUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for files of other users")
+	}
+	dir := sharedDir(t)
+	require.NoError(t, os.Chmod(dir, 0o777))
+	root := busyboxRoot(t)
+	require.NoError(t, os.Chmod(root.Path, 0o755))
+	m := bootMachine(t, withMounts(t, newConfig(t, root), mounts.Spec{Source: dir, Target: "/data"}))
+	r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "echo x > /data/mine; cat /data/file"}, UID: 1000, GID: 1001})
+	require.NoError(t, err)
+	require.Contains(t, r.result().err, "Permission denied", "a file of root with mode 0600")
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(filepath.Join(dir, "mine"), &st))
+	require.Equal(t, [2]uint32{1000, 1001}, [2]uint32{st.Uid, st.Gid})
+}
+
 // TestFileBinds mounts single files, in each root.
 func TestFileBinds(t *testing.T) {
 	for kind, root := range rootKinds {
