@@ -64,6 +64,9 @@ export interface CreateOptions extends SandboxOptions {
 /** What the configuration of a stored sandbox leaves open. */
 export type StartOptions = Pick<CreateOptions, "detached" | "startTimeout" | "stateDir" | "msbPath" | "signal">;
 
+/** Of setrlimit(2): seconds (cpu), counts (nproc, nofile) or bytes. */
+export type Rlimit = "cpu" | "fsize" | "data" | "stack" | "core" | "rss" | "nproc" | "nofile" | "memlock" | "as";
+
 export interface ProgramOptions {
   /** Added to PATH, HOME and LANG. An array holds NAME=VALUE. */
   env?: Record<string, Bytes> | readonly Bytes[];
@@ -73,6 +76,18 @@ export interface ProgramOptions {
   cwd?: Bytes;
   /** Default 30000. */
   startTimeout?: number;
+  /** The user's id. Default 0, root of the sandbox; another has no capabilities, and HOME stays /root. */
+  user?: number;
+  /** The group's id. Default 0. */
+  group?: number;
+  /** Ids of supplementary groups. Default none. */
+  groups?: readonly number[];
+  /** Default 0o022. */
+  umask?: number;
+  /** For each process of the program: soft and hard limit, or one number for both. Infinity is none. */
+  rlimits?: Partial<Record<Rlimit, number | readonly [soft: number, hard: number]>>;
+  /** After this time the sandbox itself kills the program and all that it started: cause "wall-limit". */
+  wallLimit?: number;
   /** Kills the program. */
   signal?: AbortSignal;
 }
@@ -118,10 +133,14 @@ export interface Outcome {
   cause: Cause;
   /** 0 to 255 when the cause is "exited", else null. */
   exitCode: number | null;
-  /** "SIGTERM", … when the cause is "signaled", else null. */
+  /** "SIGTERM", … when the cause is "signaled" or a limit of the program, else null. */
   signal: string | null;
   /** From start to end; null when unknown. */
   wallTime: number | null;
+  /** Of a program and all that it started, in steps of 10; null when unknown, as for sandboxes. */
+  cpuTime: number | null;
+  /** The largest resident size of one of those processes that had ended; null when unknown. */
+  memoryPeak: number | null;
 }
 
 export interface RunResult extends Outcome {

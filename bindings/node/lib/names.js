@@ -53,6 +53,9 @@ export const METRICS = [
 /** MSB_ROOT_*, by number. */
 export const ROOTS = ["host", "dir", "erofs"];
 
+/** The resource limits of setrlimit(2), by Linux's number, as msb_rlimit has them. */
+export const RLIMITS = ["cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as"];
+
 export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, log: 5 };
 export const EVENT = { ready: 1, done: 2 };
 export const INFO = { attached: 1, owner: 2, stored: 4 };

@@ -1,6 +1,6 @@
 // Options as callers write them, to what the addon takes.
 import { invalid } from "./errors.js";
-import { CREATE, ENGINES, LIST, ROOTS, STDIO } from "./names.js";
+import { CREATE, ENGINES, LIST, RLIMITS, ROOTS, STDIO } from "./names.js";
 
 /** The longest that setTimeout can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -123,8 +123,29 @@ function stdioOf(name, value) {
   throw invalid(`${name} must be "pipe", "ignore", "inherit" or a file descriptor`);
 }
 
+/** In C the largest number is no limit; the addon takes a negative one for that. */
+function rlimitOf(name, value) {
+  if (value === Infinity) return -1;
+  if (!(Number.isSafeInteger(value) && value >= 0)) throw invalid(`rlimits: ${name} must be a number from 0 on, or Infinity`);
+  return value;
+}
+
+/** Resource, soft and hard limit of each, one after another. */
+function rlimitsOf(rlimits) {
+  if (rlimits === undefined) return undefined;
+  if (rlimits === null || typeof rlimits !== "object" || Array.isArray(rlimits)) throw invalid("rlimits must be an object");
+  return Object.entries(rlimits).flatMap(([name, limit]) => {
+    const resource = RLIMITS.indexOf(name);
+    if (resource < 0) throw invalid(`rlimits: ${name} must be one of ${RLIMITS.join(", ")}`);
+    const both = typeof limit === "number" ? [limit, limit] : limit;
+    if (!Array.isArray(both) || both.length !== 2) throw invalid(`rlimits: ${name} must be a number, or [soft, hard]`);
+    return [resource, ...both.map((value) => rlimitOf(name, value))];
+  });
+}
+
 export function processOptions(argv, {
-  env, clearEnv = false, cwd, startTimeout, stdin = "pipe", stdout = "pipe", stderr = "pipe", ...rest
+  env, clearEnv = false, cwd, startTimeout, stdin = "pipe", stdout = "pipe", stderr = "pipe",
+  user, group, groups, umask, rlimits, wallLimit, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -133,6 +154,12 @@ export function processOptions(argv, {
     clearEnv: clearEnv ? 1 : 0,
     cwd,
     startTimeoutMs: positive("startTimeout", startTimeout),
+    user,
+    group,
+    groups,
+    umask,
+    rlimits: rlimitsOf(rlimits),
+    wallLimitMs: positive("wallLimit", wallLimit),
     stdio: [stdioOf("stdin", stdin), stdioOf("stdout", stdout), stdioOf("stderr", stderr)],
   };
 }

@@ -9,12 +9,14 @@ import { processOptions } from "./options.js";
 import { Watch } from "./watch.js";
 
 /** An outcome as callers see it. */
-export function outcomeOf({ cause, exitCode, signal, wallTimeNs }) {
+export function outcomeOf({ cause, exitCode, signal, wallTimeNs, cpuTimeNs, memoryPeakBytes }) {
   return {
     cause: CAUSES[cause] ?? "unknown",
     exitCode: exitCode < 0 ? null : exitCode,
     signal: signal === 0 ? null : signalName(signal),
     wallTime: wallTimeNs < 0 ? null : wallTimeNs / 1e6,
+    cpuTime: cpuTimeNs < 0 ? null : cpuTimeNs / 1e6,
+    memoryPeak: memoryPeakBytes === 0 ? null : memoryPeakBytes,
   };
 }
 

@@ -94,10 +94,10 @@ export async function run(sandbox, argv, { input, signal, timeout, maxOutput = D
   const deadline = new Deadline(program, signal, timeout);
   let result;
   try {
-    const { exitCode, signal: ended, cause, wallTime } = await program.outcome();
+    const outcome = await program.outcome();
     const [out, err] = output.map((collector) => collector.finish());
     const truncated = output.some((collector) => collector.truncated);
-    result = { exitCode, signal: ended, cause, wallTime, stdout: out, stderr: err, truncated };
+    result = { ...outcome, stdout: out, stderr: err, truncated };
   } catch (error) {
     throw deadline.reason ?? error;
   } finally {

@@ -32,6 +32,9 @@ int get_bytes(napi_env env, scratch *memory, napi_value value, const char *what,
 /* Properties that are absent or undefined leave *out as it is. */
 int get_property(napi_env env, napi_value object, const char *key, napi_value *out, int *present);
 int get_int64_property(napi_env env, napi_value object, const char *key, int64_t *out);
+int get_uint32_property(napi_env env, napi_value object, const char *key, uint32_t *out);
+int get_int64_list_property(napi_env env, scratch *memory, napi_value object, const char *key, int64_t **out,
+                            uint32_t *count);
 int get_bytes_property(napi_env env, scratch *memory, napi_value object, const char *key, const char **out);
 int get_bytes_list_property(napi_env env, scratch *memory, napi_value object, const char *key,
                             const char *const **out);

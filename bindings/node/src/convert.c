@@ -139,6 +139,58 @@ int get_int64_property(napi_env env, napi_value object, const char *key, int64_t
 	return !present || get_int64(env, value, key, out);
 }
 
+int get_uint32_property(napi_env env, napi_value object, const char *key, uint32_t *out)
+{
+	int64_t value = *out;
+
+	if (!get_int64_property(env, object, key, &value))
+		return 0;
+	if (value < 0 || value > UINT32_MAX) {
+		throw_invalid(env, key, "must be 0 to 4294967295");
+		return 0;
+	}
+	*out = (uint32_t)value;
+	return 1;
+}
+
+/* The array of a property and its length; *present is 0 where there is none. */
+static int get_array_property(napi_env env, napi_value object, const char *key, napi_value *array,
+                              uint32_t *length, int *present)
+{
+	if (!get_property(env, object, key, array, present))
+		return 0;
+	if (!*present || napi_get_array_length(env, *array, length) == napi_ok)
+		return 1;
+	throw_invalid(env, key, "must be an array");
+	return 0;
+}
+
+int get_int64_list_property(napi_env env, scratch *memory, napi_value object, const char *key, int64_t **out,
+                            uint32_t *count)
+{
+	int64_t *list;
+	uint32_t length;
+	napi_value array, value;
+	int present;
+
+	if (!get_array_property(env, object, key, &array, &length, &present))
+		return 0;
+	if (!present)
+		return 1;
+	list = scratch_alloc(memory, (size_t)length * sizeof *list);
+	if (!list) {
+		throw_no_memory(env);
+		return 0;
+	}
+	for (uint32_t i = 0; i < length; i++) {
+		if (napi_get_element(env, array, i, &value) != napi_ok || !get_int64(env, value, key, &list[i]))
+			return 0;
+	}
+	*out = list;
+	*count = length;
+	return 1;
+}
+
 int get_bytes_property(napi_env env, scratch *memory, napi_value object, const char *key, const char **out)
 {
 	napi_value value;
@@ -157,14 +209,10 @@ int get_bytes_list_property(napi_env env, scratch *memory, napi_value object, co
 	napi_value array, value;
 	int present;
 
-	if (!get_property(env, object, key, &array, &present))
+	if (!get_array_property(env, object, key, &array, &length, &present))
 		return 0;
 	if (!present)
 		return 1;
-	if (napi_get_array_length(env, array, &length) != napi_ok) {
-		throw_invalid(env, key, "must be an array");
-		return 0;
-	}
 	list = scratch_alloc(memory, ((size_t)length + 1) * sizeof *list);
 	if (!list) {
 		throw_no_memory(env);

@@ -40,6 +40,8 @@ napi_value outcome_object(napi_env env, const msb_outcome *outcome)
 	set_number(env, object, "exitCode", outcome->exit_code);
 	set_number(env, object, "signal", outcome->signal);
 	set_number(env, object, "wallTimeNs", (double)outcome->wall_time_ns);
+	set_number(env, object, "cpuTimeNs", (double)outcome->cpu_time_ns);
+	set_number(env, object, "memoryPeakBytes", (double)outcome->memory_peak_bytes);
 	return object;
 }
 

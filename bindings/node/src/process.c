@@ -28,6 +28,78 @@ static int get_stdio(napi_env env, napi_value object, msb_stdio out[3])
 	return 1;
 }
 
+/* groups: an array of ids */
+static int get_groups(napi_env env, scratch *memory, napi_value object, msb_process_options *out)
+{
+	int64_t *given = NULL;
+	uint32_t *ids, count = 0;
+
+	if (!get_int64_list_property(env, memory, object, "groups", &given, &count))
+		return 0;
+	ids = scratch_alloc(memory, (size_t)count * sizeof *ids);
+	if (!ids) {
+		throw_no_memory(env);
+		return 0;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (given[i] < 0 || given[i] > UINT32_MAX) {
+			throw_invalid(env, "groups", "must hold numbers from 0 to 4294967295");
+			return 0;
+		}
+		ids[i] = (uint32_t)given[i];
+	}
+	out->groups = count ? ids : NULL;
+	out->group_count = count;
+	return 1;
+}
+
+/* rlimits: resource, soft and hard limit of each, one after another; a negative limit is none */
+static int get_rlimits(napi_env env, scratch *memory, napi_value object, msb_process_options *out)
+{
+	int64_t *given = NULL;
+	msb_rlimit *limits;
+	uint32_t count = 0;
+
+	if (!get_int64_list_property(env, memory, object, "rlimits", &given, &count))
+		return 0;
+	limits = scratch_alloc(memory, (size_t)count / 3 * sizeof *limits);
+	if (!limits) {
+		throw_no_memory(env);
+		return 0;
+	}
+	for (uint32_t i = 0; i < count / 3; i++, given += 3) {
+		if (given[0] < 0 || given[0] > UINT32_MAX) {
+			throw_invalid(env, "rlimits", "name an unknown resource");
+			return 0;
+		}
+		limits[i].resource = (uint32_t)given[0];
+		limits[i].soft = given[1] < 0 ? UINT64_MAX : (uint64_t)given[1];
+		limits[i].hard = given[2] < 0 ? UINT64_MAX : (uint64_t)given[2];
+	}
+	out->rlimits = count / 3 ? limits : NULL;
+	out->rlimit_count = count / 3;
+	return 1;
+}
+
+/* user, group, groups, umask, rlimits, wallLimitMs */
+static int get_identity_and_limits(napi_env env, scratch *memory, napi_value object, msb_process_options *out)
+{
+	napi_value value;
+	int has_umask;
+
+	if (!get_uint32_property(env, object, "user", &out->uid) ||
+	    !get_uint32_property(env, object, "group", &out->gid) ||
+	    !get_groups(env, memory, object, out) ||
+	    !get_property(env, object, "umask", &value, &has_umask) ||
+	    !get_uint32_property(env, object, "umask", &out->umask) ||
+	    !get_rlimits(env, memory, object, out) ||
+	    !get_int64_property(env, object, "wallLimitMs", &out->wall_limit_ms))
+		return 0;
+	if (has_umask)
+		out->flags |= MSB_START_UMASK;
+	return 1;
+}
+
 static int get_process_options(napi_env env, scratch *memory, napi_value object, msb_process_options *out)
 {
 	int64_t clear_env = 0;
@@ -40,6 +112,8 @@ static int get_process_options(napi_env env, scratch *memory, napi_value object,
 	    !get_stdio(env, object, out->stdio))
 		return 0;
 	out->flags = MSB_START_ASYNC | (clear_env ? MSB_START_CLEAR_ENV : 0);
+	if (!get_identity_and_limits(env, memory, object, out))
+		return 0;
 	return 1;
 }
 

@@ -16,7 +16,7 @@ after(() => sandbox.close(), limit);
 const sh = (script, options) => sandbox.run(["sh", "-c", script], options);
 
 test("output, errors and exit code", limit, async () => {
-  const { wallTime, ...result } = await sh("echo out; echo err >&2; exit 3");
+  const { wallTime, cpuTime, memoryPeak, ...result } = await sh("echo out; echo err >&2; exit 3");
   assert.deepEqual(result, {
     exitCode: 3,
     signal: null,
@@ -26,6 +26,8 @@ test("output, errors and exit code", limit, async () => {
     truncated: false,
   });
   assert.ok(wallTime > 0);
+  assert.ok(cpuTime >= 0);
+  assert.ok(memoryPeak > 0);
 });
 
 test("a program ended by a signal", limit, async () => {

@@ -16,6 +16,10 @@ export async function everything(signal: AbortSignal): Promise<void> {
     input: "text", env: { A: "1", B: Buffer.from("2") }, cwd: "/", timeout: 1000, maxOutput: Infinity, signal,
   });
   const code: number = result.exitCode ?? -1;
+  const limited = await sandbox.run(["true"], {
+    user: 1000, group: 1000, groups: [20], umask: 0o077, wallLimit: 1000, rlimits: { nofile: 64, cpu: [1, Infinity] },
+  });
+  if (limited.cause === "wall-limit") console.log((limited.cpuTime ?? 0) + (limited.memoryPeak ?? 0));
   console.log(code, result.stdout.toString("utf8"), result.truncated);
 
   await using program: Process = await sandbox.spawn(["sh"], { stdin: "pipe", stdout: 5, stderr: "inherit" });
@@ -69,6 +73,8 @@ export const misspelt = () => Sandbox.create({ memroy: 1 });
 export const notOfStart = () => Sandbox.start("kept", { memory: 2 ** 28 });
 // @ts-expect-error: null when it does not run
 export const noPid = ({ pid }: SandboxEntry) => process.kill(pid);
+// @ts-expect-error: no such resource
+export const noResource = (sandbox: Sandbox) => sandbox.run(["true"], { rlimits: { nofiles: 64 } });
 // @ts-expect-error: undefined when it is not known
 export const notMeasured = ({ netSent }: Metrics): number => netSent;
 // @ts-expect-error: labels are text
