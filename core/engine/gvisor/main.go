@@ -30,6 +30,7 @@ func Main() {
 	case len(os.Args) < 2:
 		return
 	case os.Args[0] == sentryName:
+		refuseSetIDs()
 		deferGC()
 		skipTracePoints()
 		limitTotalMemory(os.Args)
@@ -38,6 +39,7 @@ func Main() {
 		if !serveMounts() {
 			mountRoot()
 		}
+		refuseSetIDs()
 		filters.Use()
 	case os.Args[0] == "/proc/self/exe" && os.Args[1] == "umount":
 	default:

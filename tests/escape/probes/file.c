@@ -98,3 +98,26 @@ PROBE(file_handle)
 	int fd = open_by_handle_at(dir, &handle.h, O_RDONLY);
 	return fd < 0 ? denied("open_by_handle_at") : reached("%s is open", path);
 }
+
+/* file_setid DIRECTORY: leaves set-user-id files, made by every call that takes a mode. The test looks at them. */
+PROBE(file_setid)
+{
+	const mode_t mode = S_ISUID | S_ISGID | 0755;
+	const char *const names[] = { "open", "mknod", "chmod", "fchmod", "fchmodat2", "O_TMPFILE" };
+	char path[6][PATH_MAX], link[64];
+	umask(0);
+	for (int i = 0; i < 6; i++)
+		snprintf(path[i], PATH_MAX, "%s/%s", arg(argc, argv, 1), names[i]);
+	close(open(path[0], O_WRONLY | O_CREAT | O_EXCL, mode));
+	mknod(path[1], S_IFREG | mode, 0);
+	close(open(path[2], O_WRONLY | O_CREAT, 0755));
+	chmod(path[2], mode);
+	int fd = open(path[3], O_WRONLY | O_CREAT, 0755);
+	fchmod(fd, mode);
+	close(open(path[4], O_WRONLY | O_CREAT, 0755));
+	syscall(452, AT_FDCWD, path[4], mode, 0);
+	fd = open(argv[1], O_WRONLY | O_TMPFILE, mode);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	linkat(AT_FDCWD, link, AT_FDCWD, path[5], AT_SYMLINK_FOLLOW);
+	return reached("see what is there");
+}

@@ -42,7 +42,7 @@ PROBE(mount_writable)
 PROBE(device_make)
 {
 	char path[PATH_MAX];
-	snprintf(path, sizeof path, "%s/node", arg(argc, argv, 1));
+	snprintf(path, sizeof path, "%s/.msb-escape-%d", arg(argc, argv, 1), (int)getpid());
 	if (mknod(path, S_IFCHR | 0600, makedev((unsigned)number(argc, argv, 2), (unsigned)number(argc, argv, 3))))
 		return denied("mknod");
 	int fd = open(path, O_RDONLY);

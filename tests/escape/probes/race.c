@@ -31,6 +31,28 @@ PROBE(race_read)
 	return denied("in %ld reads", reads);
 }
 
+/*
+ * race_write PREFIX COUNT NAME MILLISECONDS: creates PREFIX0/NAME, PREFIX1/NAME, ... again and again, while somebody
+ * swaps the directories. The test looks where the files are.
+ */
+PROBE(race_write)
+{
+	char path[PATH_MAX];
+	const char *prefix = arg(argc, argv, 1), *name = arg(argc, argv, 3);
+	long count = number(argc, argv, 2), writes = 0;
+	double end = now() + (double)number(argc, argv, 4) / 1e3;
+	for (long i = 0; now() < end; i++) {
+		snprintf(path, sizeof path, "%s%ld/%s", prefix, i % count, name);
+		int fd = open(path, O_WRONLY | O_CREAT, 0666);
+		if (fd < 0)
+			continue;
+		writes += write(fd, "x", 1) == 1;
+		close(fd);
+	}
+	errno = 0;
+	return writes ? reached("%ld writes", writes) : denied("nothing was written");
+}
+
 /* race_parent DIRECTORY PATH TEXT: enters a directory, waits for a byte while it is moved, and reads a path from there. */
 PROBE(race_parent)
 {
