@@ -10,7 +10,7 @@ import (
 )
 
 // Source is who said it: MSB_LOG_* is 1 << Source.
-type Source uint8
+type Source uint32
 
 // The sources.
 const (
@@ -31,7 +31,7 @@ func (s Source) String() string {
 	case Gap:
 		return "gap"
 	}
-	return fmt.Sprintf("source %d", uint8(s))
+	return fmt.Sprintf("source %d", uint32(s))
 }
 
 // Entry is one piece of a log: as much of a stream as was there at once, so not
@@ -52,7 +52,7 @@ const (
 	maxFrame     = HeaderSize + MaxContent
 	atLength     = 0  // u32, of the whole frame
 	atChecksum   = 4  // u32, CRC-32 of all that follows
-	atSource     = 8  // u8, then 7 zero bytes
+	atSource     = 8  // u32, then four zero bytes
 	atProgram    = 16 // u64
 	atTime       = 24 // i64, nanoseconds since 1970
 	atPosition   = 32 // u64
@@ -98,7 +98,7 @@ func (e Entry) covers() uint64 {
 func (e Entry) AppendFrame(buf []byte) []byte {
 	start := len(buf)
 	var header [HeaderSize]byte
-	header[atSource] = byte(e.Source)
+	binary.LittleEndian.PutUint32(header[atSource:], uint32(e.Source))
 	binary.LittleEndian.PutUint64(header[atProgram:], e.Program)
 	binary.LittleEndian.PutUint64(header[atTime:], uint64(e.Time.UnixNano()))
 	binary.LittleEndian.PutUint64(header[atPosition:], e.Position)
@@ -134,7 +134,7 @@ func parseFrame(data []byte) (Entry, int) {
 		return Entry{}, 0
 	}
 	e := Entry{
-		Source:   Source(data[atSource]),
+		Source:   Source(binary.LittleEndian.Uint32(data[atSource:])),
 		Program:  binary.LittleEndian.Uint64(data[atProgram:]),
 		Time:     time.Unix(0, int64(binary.LittleEndian.Uint64(data[atTime:]))),
 		Position: binary.LittleEndian.Uint64(data[atPosition:]),
