@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -49,6 +50,10 @@ func decodeFrame(buf [frameSize]byte) frame {
 		c:    binary.LittleEndian.Uint64(buf[24:]),
 	}
 }
+
+// maxEnded bounds what a sentry that went wrong can make the supervisor keep: each
+// entry is for a program whose end is about to be told.
+const maxEnded = 16384
 
 // usage is what a program has used, as its lineage tells it.
 type usage struct {
@@ -149,7 +154,7 @@ func (l *lineageLink) take(f frame) {
 		if waiting, ok := l.waiting[f.pid]; ok {
 			delete(l.waiting, f.pid)
 			waiting <- u
-		} else {
+		} else if len(l.ended) < maxEnded {
 			l.ended[f.pid] = u
 		}
 	}
@@ -190,7 +195,13 @@ func (l *lineageLink) call(ctx context.Context, kind uint32, pid int32) error {
 	if err != nil {
 		return err
 	}
-	return l.await(ctx, done)
+	err = l.await(ctx, done)
+	if err != nil {
+		l.mu.Lock()
+		maps.DeleteFunc(l.pending, func(_ uint64, c chan struct{}) bool { return c == done })
+		l.mu.Unlock()
+	}
+	return err
 }
 
 // usageWait bounds the wait for a usage: it is sent before the end is told, and

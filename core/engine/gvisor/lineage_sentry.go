@@ -40,6 +40,7 @@ type lineage struct {
 
 // family is a program and all that it started.
 type family struct {
+	pid     int32               // the program's
 	program *kernel.ThreadGroup // nil while unknown
 	members map[*kernel.ThreadGroup]struct{}
 	dying   bool          // starts no more processes
@@ -136,14 +137,21 @@ func (l *lineage) familyOf(t *kernel.Task) *family {
 		return f
 	}
 	if f = l.programs[pid]; f == nil || f.program != nil {
-		f = &family{members: map[*kernel.ThreadGroup]struct{}{}}
-		l.programs[pid] = f
+		f = l.found(pid)
 	}
 	f.program = tg
 	l.join(f, tg)
 	return f
 }
 
+// found makes the family of a program. Called with mu held.
+func (l *lineage) found(pid int32) *family {
+	f := &family{pid: pid, members: map[*kernel.ThreadGroup]struct{}{}}
+	l.programs[pid] = f
+	return f
+}
+
+// join adds a process to a family. Called with mu held.
 func (l *lineage) join(f *family, tg *kernel.ThreadGroup) {
 	f.members[tg] = struct{}{}
 	l.of[tg] = f
@@ -216,12 +224,10 @@ func (l *lineage) leave(tg *kernel.ThreadGroup) {
 	for living := range f.members {
 		all += cpuTime(living)
 	}
-	for pid, g := range l.programs {
-		if g == f {
-			delete(l.programs, pid)
-			l.send(frame{kind: frameEnded, pid: pid, a: uint64(all), b: uint64(own), c: f.peak})
-		}
+	if l.programs[f.pid] == f {
+		delete(l.programs, f.pid)
 	}
+	l.send(frame{kind: frameEnded, pid: f.pid, a: uint64(all), b: uint64(own), c: f.peak})
 }
 
 func cpuTime(tg *kernel.ThreadGroup) time.Duration {
@@ -256,8 +262,7 @@ func (l *lineage) kill(pid int32) {
 	l.mu.Lock()
 	f := l.programs[pid]
 	if f == nil {
-		f = &family{members: map[*kernel.ThreadGroup]struct{}{}}
-		l.programs[pid] = f
+		f = l.found(pid)
 	}
 	f.dying = true
 	members := make([]*kernel.ThreadGroup, 0, len(f.members))
