@@ -112,9 +112,42 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(arguments.argv(given), [b"a", b"\xff", b"\xfe", b"/p", b""])
 
     def test_env(self) -> None:
-        self.assertIsNone(arguments.env(None))
-        self.assertEqual(arguments.env({}), [])
-        self.assertEqual(arguments.env({"A": "", b"B": b"=\xff"}), [b"A=", b"B==\xff"])
+        self.assertIsNone(arguments.variables(None))
+        self.assertEqual(arguments.variables({}), [])
+        self.assertEqual(arguments.variables({"A": "", b"B": b"=\xff"}), [b"A=", b"B==\xff"])
+
+    def test_rlimits(self) -> None:
+        most = 2**64 - 1
+        self.assertEqual(arguments.resource_limits(None), [])
+        self.assertEqual(
+            arguments.resource_limits({"nofile": 5, "cpu": (1, None), "as": None, "core": (0, 0)}),
+            [(7, 5, 5), (0, 1, most), (9, most, most), (4, 0, 0)],
+        )
+
+    def test_options(self) -> None:
+        plain = arguments.process(["a"], stdio_kinds=[])
+        self.assertEqual(plain, _ffi.ProcessArguments([b"a"], stdio=[], groups=[], rlimits=[]))
+        full = arguments.process(
+            ["a"], stdio_kinds=[], uid=1, gid=2**32 - 1, groups=(3, 4), umask=0, wall_limit=0.5
+        )
+        self.assertEqual(
+            (full.uid, full.gid, full.groups, full.umask, full.wall_limit_ms),
+            (1, 2**32 - 1, [3, 4], 0, 500),
+        )
+        table: list[tuple[dict[str, Any], type[Exception]]] = [
+            ({"uid": -1}, ValueError),
+            ({"gid": 2**32}, ValueError),
+            ({"groups": [-1]}, ValueError),
+            ({"groups": 3}, TypeError),
+            ({"umask": 0o1000}, ValueError),
+            ({"umask": -1}, ValueError),
+            ({"wall_limit": 0}, ValueError),
+            ({"wall_limit": math.inf}, ValueError),
+            ({"unknown": 3}, TypeError),
+        ]
+        for options, error in table:
+            with self.subTest(str(options)), self.assertRaises(error):
+                arguments.process(["a"], stdio_kinds=[], **options)
 
     def test_stdio(self) -> None:
         with open(os.devnull) as file:
@@ -129,10 +162,17 @@ class ProcessTest(unittest.TestCase):
             (arguments.argv, ["a\0b"], ValueError),
             (arguments.argv, [1], TypeError),
             (arguments.argv, [None], TypeError),
-            (arguments.env, {"": "a"}, ValueError),
-            (arguments.env, {"A=B": "a"}, ValueError),
-            (arguments.env, {"A": "a\0b"}, ValueError),
-            (arguments.env, {"A": 1}, TypeError),
+            (arguments.variables, {"": "a"}, ValueError),
+            (arguments.variables, {"A=B": "a"}, ValueError),
+            (arguments.variables, {"A": "a\0b"}, ValueError),
+            (arguments.variables, {"A": 1}, TypeError),
+            (arguments.resource_limits, {"files": 1}, ValueError),
+            (arguments.resource_limits, {"cpu": -1}, ValueError),
+            (arguments.resource_limits, {"cpu": 2**64}, ValueError),
+            (arguments.resource_limits, {"cpu": (2, 1)}, ValueError),
+            (arguments.resource_limits, {"cpu": (None, 1)}, ValueError),
+            (arguments.resource_limits, {"cpu": (1,)}, ValueError),
+            (arguments.resource_limits, {"cpu": "1"}, TypeError),
             (arguments.stdio, ["stdout"], ValueError),
             (arguments.stdio, [-1], ValueError),
             (arguments.stdio, [None], AttributeError),

@@ -28,6 +28,7 @@ from microsandbox import (
     Stage,
     State,
     _ffi,
+    _structs,
     errors,
 )
 from support import ROOT, environment, python
@@ -89,7 +90,7 @@ class HeaderTest(unittest.TestCase):
         self.assertEqual(microsandbox.library_version(), ".".join(parts))
 
     def test_structs(self) -> None:
-        structs = {name: _measure(struct) for name, struct in _ffi.STRUCTS.items()}
+        structs = {name: _measure(struct) for name, struct in _structs.STRUCTS.items()}
         self.assertEqual(structs, self.layout["structs"])
 
 
@@ -155,7 +156,7 @@ class LoadTest(unittest.TestCase):
 
 class ErrorTest(unittest.TestCase):
     def test_pickle(self) -> None:
-        done = Completed(Cause.EXITED, 3, None, 0.5, b"o", b"e")
+        done = Completed(Cause.EXITED, 3, None, 0.5, 0.1, 4096, b"o", b"e")
         for error in (
             ExecError("exec x: no such file or directory", -14, 2, 8),
             RunTimeoutError("late", done),

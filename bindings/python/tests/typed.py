@@ -40,6 +40,10 @@ if TYPE_CHECKING:
                 assert_type(process.stdout, Optional[BinaryIO])
                 assert_type(process.poll(), Optional[Outcome])
             sandbox.run(["ls"], input="text")  # pyright: ignore[reportArgumentType]
+            sandbox.run(["ls"], uid=1, rlimits={"cpu": 1, "as": (1, None)}, wall_limit=0.5)
+            sandbox.run(["ls"], rlimits={"files": 1})  # pyright: ignore[reportArgumentType]
+            sandbox.run(["ls"], user=1)  # pyright: ignore[reportCallIssue]
+            assert_type(sandbox.run(["ls"]).memory_peak, Optional[int])
             sandbox.run([1])  # pyright: ignore[reportArgumentType]
             sandbox.run("ls")  # str is a sequence of str: refused when it runs
         Sandbox(nmae="a")  # pyright: ignore[reportCallIssue]

@@ -7,9 +7,23 @@ import os
 from typing import Mapping, Optional, Sequence
 
 from . import _ffi
-from .types import DEVNULL, INHERIT, PIPE, Argv, Engine, Env, PathLike, Root, Stdio
+from .types import (
+    DEVNULL,
+    INHERIT,
+    PIPE,
+    RESOURCES,
+    Argv,
+    Engine,
+    Env,
+    Limit,
+    PathLike,
+    Resource,
+    Root,
+    Stdio,
+)
 
 _KINDS = {PIPE: _ffi.STDIO_PIPE, DEVNULL: _ffi.STDIO_NULL, INHERIT: _ffi.STDIO_INHERIT}
+_UNLIMITED = 2**64 - 1
 
 
 def encode(value: PathLike, what: str) -> bytes:
@@ -157,7 +171,7 @@ def argv(values: Argv) -> list[bytes]:
     return data
 
 
-def env(values: Optional[Env]) -> Optional[list[bytes]]:
+def variables(values: Optional[Env]) -> Optional[list[bytes]]:
     if values is None:
         return None
     data: list[bytes] = []
@@ -188,20 +202,55 @@ def stdio(values: Sequence[Stdio]) -> list[tuple[int, int]]:
     return pairs
 
 
+def _identity(number: int, what: str) -> int:
+    if not 0 <= number < 2**32:
+        raise ValueError(f"{what} is out of range: {number}")
+    return number
+
+
+def resource_limits(values: Optional[Mapping[Resource, Limit]]) -> list[tuple[int, int, int]]:
+    """Numbers of resources with their soft and hard limits."""
+    rows: list[tuple[int, int, int]] = []
+    for name, value in (values or {}).items():
+        if name not in RESOURCES:
+            raise ValueError(f"rlimits: {name!r} is none of {', '.join(RESOURCES)}")
+        pair = value if isinstance(value, tuple) else (value, value)
+        soft, hard = (_UNLIMITED if number is None else number for number in pair)
+        if not 0 <= soft <= hard <= _UNLIMITED:
+            raise ValueError(f"rlimits: {name} is out of order or out of range: {value}")
+        rows.append((RESOURCES.index(name), soft, hard))
+    return rows
+
+
 def process(
     arguments: Argv,
     *,
-    environment: Optional[Env],
-    clear_env: bool,
-    cwd: Optional[PathLike],
     stdio_kinds: Sequence[Stdio],
     start_timeout: Optional[float] = None,
+    env: Optional[Env] = None,
+    clear_env: bool = False,
+    cwd: Optional[PathLike] = None,
+    uid: int = 0,
+    gid: int = 0,
+    groups: Sequence[int] = (),
+    umask: Optional[int] = None,
+    rlimits: Optional[Mapping[Resource, Limit]] = None,
+    wall_limit: Optional[float] = None,
 ) -> _ffi.ProcessArguments:
+    """See ProgramOptions."""
+    if umask is not None and not 0 <= umask <= 0o777:
+        raise ValueError(f"umask is out of range: {umask}")
     return _ffi.ProcessArguments(
         argv=argv(arguments),
-        env=env(environment),
+        env=variables(env),
         clear_env=clear_env,
         cwd=_optional(cwd, "cwd"),
         stdio=stdio(stdio_kinds),
         start_timeout_ms=limit(start_timeout, "start_timeout"),
+        uid=_identity(uid, "uid"),
+        gid=_identity(gid, "gid"),
+        groups=[_identity(group, "groups") for group in groups],
+        umask=umask,
+        rlimits=resource_limits(rlimits),
+        wall_limit_ms=limit(wall_limit, "wall_limit"),
     )

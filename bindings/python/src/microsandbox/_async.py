@@ -16,9 +16,9 @@ from .types import (
     Argv,
     Bytes,
     Completed,
-    Env,
     Outcome,
     PathLike,
+    ProgramOptions,
     SandboxInfo,
     SandboxOptions,
     StartOptions,
@@ -185,14 +185,12 @@ class AsyncSandbox(SandboxBase):
         argv: Argv,
         *,
         input: Optional[Bytes] = None,
-        env: Optional[Env] = None,
-        clear_env: bool = False,
-        cwd: Optional[PathLike] = None,
         timeout: Optional[float] = None,
         max_output: int = MAX_OUTPUT,
+        **options: Unpack[ProgramOptions],
     ) -> Completed:
         """As Sandbox.run. When it is cancelled the program is killed."""
-        steps = self._run(argv, input, env, clear_env, cwd, timeout, max_output)
+        steps = self._run(argv, input, timeout, max_output, options)
         return await _steps.run_async(steps)
 
     async def spawn(
@@ -202,13 +200,14 @@ class AsyncSandbox(SandboxBase):
         stdin: Stdio = DEVNULL,
         stdout: Stdio = DEVNULL,
         stderr: Stdio = DEVNULL,
-        env: Optional[Env] = None,
-        clear_env: bool = False,
-        cwd: Optional[PathLike] = None,
+        **options: Unpack[ProgramOptions],
     ) -> AsyncProcess:
-        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file."""
+        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file.
+
+        See ProgramOptions for the other arguments.
+        """
         stdio = (stdin, stdout, stderr)
-        handle = await _steps.run_async(self._start(argv, stdio, env, clear_env, cwd))
+        handle = await _steps.run_async(self._start(argv, stdio, options))
         return await AsyncProcess.attach(handle, argv, stdio)
 
     async def info(self) -> SandboxInfo:

@@ -18,10 +18,9 @@ from .types import (
     Argv,
     Bytes,
     Completed,
-    Env,
     Metrics,
     Outcome,
-    PathLike,
+    ProgramOptions,
     SandboxInfo,
     Stdio,
 )
@@ -143,11 +142,9 @@ class SandboxBase:
         self,
         argv: Argv,
         data: Optional[Bytes],
-        env: Optional[Env],
-        clear_env: bool,
-        cwd: Optional[PathLike],
         timeout: Optional[float],
         max_output: int,
+        options: ProgramOptions,
     ) -> Steps[Completed]:
         if max_output < 0:
             raise ValueError("max_output is negative")
@@ -155,25 +152,16 @@ class SandboxBase:
             raise TimedOutError(f"timeout must be above 0, not {timeout}")
         arguments = _arguments.process(
             argv,
-            environment=env,
-            clear_env=clear_env,
-            cwd=cwd,
             stdio_kinds=(DEVNULL if data is None else PIPE, PIPE, PIPE),
             start_timeout=None if timeout is None else min(timeout, START_SECONDS),
+            **options,
         )
         return _program.run(self._handle, arguments, data, timeout, max_output)
 
     def _start(
-        self,
-        argv: Argv,
-        stdio: tuple[Stdio, Stdio, Stdio],
-        env: Optional[Env],
-        clear_env: bool,
-        cwd: Optional[PathLike],
+        self, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio], options: ProgramOptions
     ) -> Steps[Handle]:
-        arguments = _arguments.process(
-            argv, environment=env, clear_env=clear_env, cwd=cwd, stdio_kinds=stdio
-        )
+        arguments = _arguments.process(argv, stdio_kinds=stdio, **options)
         return _program.start(self._handle, arguments)
 
     def __repr__(self) -> str:

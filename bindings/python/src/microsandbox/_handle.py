@@ -19,8 +19,10 @@ def outcome_of(raw: _ffi.Outcome) -> Outcome:
     return Outcome(
         cause=cause,
         exit_code=raw.exit_code if cause == Cause.EXITED else None,
-        signal=raw.signal if cause == Cause.SIGNALED else None,
+        signal=raw.signal or None,
         wall_time=None if raw.wall_time_ns < 0 else raw.wall_time_ns / 1e9,
+        cpu_time=None if raw.cpu_time_ns < 0 else raw.cpu_time_ns / 1e9,
+        memory_peak=raw.memory_peak_bytes or None,
     )
 
 

@@ -167,14 +167,11 @@ class _Run:
             sink.drain()
         out, err = self.sinks
         return Completed(
-            outcome.cause,
-            outcome.exit_code,
-            outcome.signal,
-            outcome.wall_time,
-            bytes(out.data),
-            bytes(err.data),
-            out.truncated,
-            err.truncated,
+            **vars(outcome),
+            stdout=bytes(out.data),
+            stderr=bytes(err.data),
+            stdout_truncated=out.truncated,
+            stderr_truncated=err.truncated,
         )
 
     def close(self) -> None:

@@ -16,9 +16,9 @@ from .types import (
     Argv,
     Bytes,
     Completed,
-    Env,
     Outcome,
     PathLike,
+    ProgramOptions,
     SandboxInfo,
     SandboxOptions,
     StartOptions,
@@ -128,22 +128,19 @@ class Sandbox(SandboxBase):
         argv: Argv,
         *,
         input: Optional[Bytes] = None,
-        env: Optional[Env] = None,
-        clear_env: bool = False,
-        cwd: Optional[PathLike] = None,
         timeout: Optional[float] = None,
         max_output: int = MAX_OUTPUT,
+        **options: Unpack[ProgramOptions],
     ) -> Completed:
         """Runs a program to its end and returns what it wrote.
 
-        `input` is its stdin (else /dev/null). `env` adds to the default PATH,
-        HOME and LANG, or is all there is with `clear_env`. Of stdout and of
-        stderr the first `max_output` bytes are kept, the rest is read and
-        dropped. After `timeout` seconds the program is killed and RunTimeoutError
-        raised. A program that cannot be started is an ExecError; how it ends is
-        a value: see Completed.check.
+        `input` is its stdin (else /dev/null). Of stdout and of stderr the first
+        `max_output` bytes are kept, the rest is read and dropped. After `timeout`
+        seconds the program is killed and RunTimeoutError raised. A program that
+        cannot be started is an ExecError; how it ends is a value: see
+        Completed.check, and ProgramOptions for the other arguments.
         """
-        steps = self._run(argv, input, env, clear_env, cwd, timeout, max_output)
+        steps = self._run(argv, input, timeout, max_output, options)
         return _steps.run(steps)
 
     def spawn(
@@ -153,13 +150,14 @@ class Sandbox(SandboxBase):
         stdin: Stdio = DEVNULL,
         stdout: Stdio = DEVNULL,
         stderr: Stdio = DEVNULL,
-        env: Optional[Env] = None,
-        clear_env: bool = False,
-        cwd: Optional[PathLike] = None,
+        **options: Unpack[ProgramOptions],
     ) -> Process:
-        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file."""
+        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file.
+
+        See ProgramOptions for the other arguments.
+        """
         stdio = (stdin, stdout, stderr)
-        handle = _steps.run(self._start(argv, stdio, env, clear_env, cwd))
+        handle = _steps.run(self._start(argv, stdio, options))
         return Process(handle, argv, stdio)
 
     def info(self) -> SandboxInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
+from typing import IO, TYPE_CHECKING, Any, Literal, Mapping, Optional, Sequence, Tuple, Union
 
 from .errors import TimedOutError
 
@@ -24,6 +24,24 @@ PIPE = "pipe"  #: a pipe, whose other end the Process has
 DEVNULL = "null"
 INHERIT = "inherit"  #: this process's own descriptor 0, 1 or 2
 Stdio = Union[str, int, IO[Any]]
+
+Resource = Literal[
+    "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as"
+]
+RESOURCES: Sequence[Resource] = (  # in the order of Linux's numbers
+    "cpu",
+    "fsize",
+    "data",
+    "stack",
+    "core",
+    "rss",
+    "nproc",
+    "nofile",
+    "memlock",
+    "as",
+)
+#: seconds, bytes or a count: soft and hard limit in one, or both; None is unlimited
+Limit = Union[int, None, Tuple[Optional[int], Optional[int]]]
 
 
 class Engine(enum.IntEnum):
@@ -91,6 +109,20 @@ class StartOptions(TypedDict, total=False):
     start_timeout: Optional[float]
     state_dir: Optional[PathLike]
     msb_path: Optional[PathLike]
+
+
+class ProgramOptions(TypedDict, total=False):
+    """The keyword arguments that run and spawn share; each may be left out."""
+
+    env: Optional[Env]  #: added to the default PATH, HOME and LANG
+    clear_env: bool  #: env is all there is
+    cwd: Optional[PathLike]  #: the root's work directory: /work for Root.host(), else /
+    uid: int  #: 0, root of the sandbox; any other is without capabilities
+    gid: int  #: 0
+    groups: Sequence[int]  #: supplementary ones, at most 1024; none
+    umask: Optional[int]  #: 0o022
+    rlimits: Optional[Mapping[Resource, Limit]]  #: setrlimit(2), for each process of the program
+    wall_limit: Optional[float]  #: seconds after which it and all that it started are killed
 
 
 class State(enum.IntEnum):
@@ -189,8 +221,10 @@ class Outcome:
 
     cause: Cause
     exit_code: Optional[int] = None  #: 0 to 255 with EXITED
-    signal: Optional[int] = None  #: Linux number with SIGNALED
+    signal: Optional[int] = None  #: Linux number with SIGNALED and the limits of a program
     wall_time: Optional[float] = None  #: seconds from start to end
+    cpu_time: Optional[float] = None  #: seconds, of a program and all that it started
+    memory_peak: Optional[int] = None  #: bytes, of the largest process of a program that had ended
 
     @property
     def ok(self) -> bool:
