@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Optional, Sequence
 from ._structs import (
     Error,
     ListOptions,
+    LogsOptions,
     Metrics,
     Outcome,
     ProcessOptions,
