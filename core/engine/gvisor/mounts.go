@@ -119,6 +119,9 @@ func (r *rootFS) bind(s *mounts.Source, ids idMap) (goferMount, error) {
 	if s.Spec.ReadOnly {
 		attr |= unix.MOUNT_ATTR_RDONLY
 	}
+	if err := exists(s); err != nil {
+		return goferMount{}, err
+	}
 	own := ids.uid == uint64(os.Geteuid())
 	tree, mapped, err := detach(s.File(), attr, r.mapping(ids))
 	if err != nil && own {
@@ -138,6 +141,18 @@ func (r *rootFS) bind(s *mounts.Source, ids idMap) (goferMount, error) {
 		r.notes = append(r.notes, fmt.Sprintf("mount %s: access rights of others", s.Spec.Target))
 	}
 	return goferMount{FD: int(tree.Fd()), Dir: s.Dir}, nil
+}
+
+// exists refuses what the kernel does not mount: a file that has been removed.
+func exists(s *mounts.Source) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(s.File().Fd()), &st); err != nil {
+		return fault.Wrap(err, fault.IO, fault.StageRoot, s.Spec.String())
+	}
+	if st.Nlink == 0 {
+		return fault.New(fault.NotFound, fault.StageRoot, "%s: source %q was removed while the sandbox started", s.Spec, s.Spec.Source)
+	}
+	return nil
 }
 
 // cloneLater describes a mount for the gofer to clone. The kernel's own path of

@@ -253,6 +253,31 @@ func TestSourceSwappedBeforeBoot(t *testing.T) {
 	require.Equal(t, "opened", output(t, bootMachine(t, cfg), "cat", "/data/who"))
 }
 
+// TestSourceRemovedBeforeBoot: the kernel mounts nothing that has been removed.
+func TestSourceRemovedBeforeBoot(t *testing.T) {
+	dir := filepath.Join(sharedDir(t), "dir")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	cfg := withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: dir, Target: "/data"})
+	require.NoError(t, os.Remove(dir))
+	e := bootRefused(t, cfg)
+	require.Equal(t, fault.NotFound, e.Code, e.Message)
+	require.Contains(t, e.Message, dir)
+}
+
+// TestFileInAWritableBind: the one case in which a target is made on the host.
+func TestFileInAWritableBind(t *testing.T) {
+	dir, other := sharedDir(t), sharedDir(t)
+	m := bootMachine(t, withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: dir, Target: "/data"},
+		mounts.Spec{Source: filepath.Join(other, "file"), Target: "/data/shown"}))
+	require.Equal(t, "of the host", output(t, m, "cat", "/data/shown"))
+	data, err := os.ReadFile(filepath.Join(dir, "shown"))
+	require.NoError(t, err)
+	require.Empty(t, data)
+	e := bootRefused(t, withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: other, Target: "/data", ReadOnly: true},
+		mounts.Spec{Source: filepath.Join(dir, "file"), Target: "/data/new"}))
+	require.Equal(t, fault.Invalid, e.Code, e.Message)
+}
+
 // TestSourceBelowAPrivateDirectory: the caller may reach it, so may the mount.
 func TestSourceBelowAPrivateDirectory(t *testing.T) {
 	parent := sharedDir(t)
