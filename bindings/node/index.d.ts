@@ -20,6 +20,28 @@ export type Engine = "auto" | "gvisor";
 /** "host" is a read-only view of the host's toolchain with a writable /tmp and home. */
 export type Root = "host" | { dir: Bytes } | { erofs: Bytes };
 
+interface MountOptions {
+  /** Absolute, neither /, /proc, /sys, /dev nor in these; what is missing of it is made in memory. */
+  target: Bytes;
+  /** Default false, but an EROFS image is always read-only. */
+  readOnly?: boolean;
+  /** No program is executed from it. */
+  noExec?: boolean;
+  /** Set-user-id bits and file capabilities have no effect. */
+  noSuid?: boolean;
+  /** Always in force for devices of the host. */
+  noDev?: boolean;
+}
+
+/**
+ * A directory or regular file of the host, whose changes reach it; an empty file system
+ * in memory, of 64 MiB unless told otherwise; or an EROFS image file.
+ */
+export type Mount =
+  | (MountOptions & { bind: Bytes; tmpfs?: never; erofs?: never; size?: never })
+  | (MountOptions & { tmpfs: true; size?: number; bind?: never; erofs?: never })
+  | (MountOptions & { erofs: Bytes; bind?: never; tmpfs?: never; size?: never });
+
 export interface SandboxOptions {
   /** 1 to 128 bytes of UTF-8; generated when absent. */
   name?: string;
@@ -30,6 +52,8 @@ export interface SandboxOptions {
   memory?: number;
   /** Limit for changes to the root file system. Default half of memory. */
   overlay?: number;
+  /** What it shows of the host beside its root: sources are opened once, at creation. At most 64. */
+  mounts?: readonly Mount[];
   /** Default 30000. */
   startTimeout?: number;
   /** Between TERM and KILL when it is closed. Default 2000; 0 is none. */
@@ -76,10 +100,10 @@ export interface ProgramOptions {
   cwd?: Bytes;
   /** Default 30000. */
   startTimeout?: number;
-  /** The user's id. Default 0, root of the sandbox; another has no capabilities, and HOME stays /root. */
-  user?: number;
-  /** The group's id. Default 0. */
-  group?: number;
+  /** Default 0, root of the sandbox; another has no capabilities, and HOME stays /root. */
+  uid?: number;
+  /** Default 0. */
+  gid?: number;
   /** Ids of supplementary groups. Default none. */
   groups?: readonly number[];
   /** Default 0o022. */

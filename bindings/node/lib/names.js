@@ -57,6 +57,10 @@ export const ROOTS = ["host", "dir", "erofs"];
 export const RLIMITS = ["cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as"];
 
 export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, log: 5 };
+/** MSB_MOUNT_* that are kinds, by number. */
+export const MOUNTS = ["bind", "tmpfs", "erofs"];
+/** MSB_MOUNT_* that are flags. */
+export const MOUNT = { readOnly: 1, noExec: 2, noSuid: 4, noDev: 8 };
 export const EVENT = { ready: 1, done: 2 };
 export const INFO = { attached: 1, owner: 2, stored: 4 };
 /** Without async, which is always set. */

@@ -1,6 +1,6 @@
 // Options as callers write them, to what the addon takes.
 import { invalid } from "./errors.js";
-import { CREATE, ENGINES, LIST, RLIMITS, ROOTS, STDIO } from "./names.js";
+import { CREATE, ENGINES, LIST, MOUNT, MOUNTS, RLIMITS, ROOTS, STDIO } from "./names.js";
 
 /** The longest that setTimeout can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -58,6 +58,29 @@ function assignments(what, object, write) {
   });
 }
 
+/** Of {bind: path}, {tmpfs: true} or {erofs: path}, each with target and flags. */
+function mountOf({ bind, tmpfs, erofs, target, size, readOnly, noExec, noSuid, noDev, ...rest }) {
+  refuseUnknown(rest);
+  const kinds = MOUNTS.filter((kind) => ({ bind, tmpfs, erofs })[kind] !== undefined);
+  if (kinds.length !== 1 || (tmpfs !== undefined && tmpfs !== true)) {
+    throw invalid("mounts: each must have one of bind: path, tmpfs: true and erofs: path");
+  }
+  if (target === undefined) throw invalid("mounts: target is required");
+  return {
+    kind: MOUNTS.indexOf(kinds[0]),
+    flags: flagsOf(MOUNT, { readOnly, noExec, noSuid, noDev }),
+    source: bind ?? erofs,
+    target,
+    sizeBytes: positive("mounts: size", size),
+  };
+}
+
+function mountsOf(mounts) {
+  if (mounts === undefined) return undefined;
+  if (!Array.isArray(mounts)) throw invalid("mounts must be an array");
+  return mounts.map((mount) => mountOf(Object(mount)));
+}
+
 function labelsOf(labels) {
   if (labels === undefined) return undefined;
   return assignments("labels", labels, (name, value) => {
@@ -68,7 +91,7 @@ function labelsOf(labels) {
 
 export function sandboxOptions({
   name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, detached, stored, replace, replaceGrace,
-  idleTimeout, maxDuration, metricsInterval, labels, stateDir, msbPath, signal, ...rest
+  idleTimeout, maxDuration, metricsInterval, mounts, labels, stateDir, msbPath, signal, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -77,6 +100,7 @@ export function sandboxOptions({
     stateDir,
     msbPath,
     labels: labelsOf(labels),
+    mounts: mountsOf(mounts),
     engine: enginesNumber(engine),
     ...rootOf(root),
     memoryBytes: positive("memory", memory),
@@ -145,7 +169,7 @@ function rlimitsOf(rlimits) {
 
 export function processOptions(argv, {
   env, clearEnv = false, cwd, startTimeout, stdin = "pipe", stdout = "pipe", stderr = "pipe",
-  user, group, groups, umask, rlimits, wallLimit, ...rest
+  uid, gid, groups, umask, rlimits, wallLimit, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -154,8 +178,8 @@ export function processOptions(argv, {
     clearEnv: clearEnv ? 1 : 0,
     cwd,
     startTimeoutMs: positive("startTimeout", startTimeout),
-    user,
-    group,
+    uid,
+    gid,
     groups,
     umask,
     rlimits: rlimitsOf(rlimits),

@@ -32,6 +32,8 @@ int get_bytes(napi_env env, scratch *memory, napi_value value, const char *what,
 /* Properties that are absent or undefined leave *out as it is. */
 int get_property(napi_env env, napi_value object, const char *key, napi_value *out, int *present);
 int get_int64_property(napi_env env, napi_value object, const char *key, int64_t *out);
+int get_array_property(napi_env env, napi_value object, const char *key, napi_value *array, uint32_t *length,
+                       int *present);
 int get_uint32_property(napi_env env, napi_value object, const char *key, uint32_t *out);
 int get_int64_list_property(napi_env env, scratch *memory, napi_value object, const char *key, int64_t **out,
                             uint32_t *count);
@@ -110,5 +112,6 @@ extern const napi_property_descriptor metrics_functions[];
 
 /* Fills in sandbox options; also used by probe. Absent properties stay 0. */
 int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sandbox_options *out);
+int get_mounts(napi_env env, scratch *memory, napi_value object, msb_sandbox_options *out);
 
 #endif

@@ -153,9 +153,8 @@ int get_uint32_property(napi_env env, napi_value object, const char *key, uint32
 	return 1;
 }
 
-/* The array of a property and its length; *present is 0 where there is none. */
-static int get_array_property(napi_env env, napi_value object, const char *key, napi_value *array,
-                              uint32_t *length, int *present)
+int get_array_property(napi_env env, napi_value object, const char *key, napi_value *array, uint32_t *length,
+                       int *present)
 {
 	if (!get_property(env, object, key, array, present))
 		return 0;

@@ -81,14 +81,14 @@ static int get_rlimits(napi_env env, scratch *memory, napi_value object, msb_pro
 	return 1;
 }
 
-/* user, group, groups, umask, rlimits, wallLimitMs */
+/* uid, gid, groups, umask, rlimits, wallLimitMs */
 static int get_identity_and_limits(napi_env env, scratch *memory, napi_value object, msb_process_options *out)
 {
 	napi_value value;
 	int has_umask;
 
-	if (!get_uint32_property(env, object, "user", &out->uid) ||
-	    !get_uint32_property(env, object, "group", &out->gid) ||
+	if (!get_uint32_property(env, object, "uid", &out->uid) ||
+	    !get_uint32_property(env, object, "gid", &out->gid) ||
 	    !get_groups(env, memory, object, out) ||
 	    !get_property(env, object, "umask", &value, &has_umask) ||
 	    !get_uint32_property(env, object, "umask", &out->umask) ||

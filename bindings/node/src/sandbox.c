@@ -23,7 +23,8 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	    !get_int64_property(env, object, "replaceGraceMs", &out->replace_grace_ms) ||
 	    !get_int64_property(env, object, "idleTimeoutMs", &out->idle_timeout_ms) ||
 	    !get_int64_property(env, object, "maxDurationMs", &out->max_duration_ms) ||
-	    !get_int64_property(env, object, "metricsIntervalMs", &out->metrics_interval_ms))
+	    !get_int64_property(env, object, "metricsIntervalMs", &out->metrics_interval_ms) ||
+	    !get_mounts(env, memory, object, out))
 		return 0;
 	if (memory_bytes < 0 || overlay_bytes < 0) {
 		throw_invalid(env, memory_bytes < 0 ? "memory" : "overlay", "must not be negative");

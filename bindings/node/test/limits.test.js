@@ -15,11 +15,11 @@ after(() => sandbox.close(), limit);
 const sh = (script, options) => sandbox.run(["sh", "-c", script], options);
 const text = async (script, options) => (await sh(script, options)).stdout.toString().trim();
 
-test("user, group and groups", limit, async () => {
+test("uid, gid and groups", limit, async () => {
   const ids = "id -u; id -g; id -G";
   assert.equal(await text(ids), "0\n0\n0");
-  assert.equal(await text(ids, { user: 1000, group: 1001, groups: [1002, 20] }), "1000\n1001\n1001 1002 20");
-  assert.equal(await text("grep CapEff /proc/self/status", { user: 1000 }), `CapEff:\t${"0".repeat(16)}`);
+  assert.equal(await text(ids, { uid: 1000, gid: 1001, groups: [1002, 20] }), "1000\n1001\n1001 1002 20");
+  assert.equal(await text("grep CapEff /proc/self/status", { uid: 1000 }), `CapEff:\t${"0".repeat(16)}`);
 });
 
 test("umask, and 0 is one", limit, async () => {
@@ -55,7 +55,7 @@ test("causes of limits", limit, async (t) => {
 });
 
 test("spawn has the same options, and the outcome what was used", limit, async () => {
-  const program = await sandbox.spawn(["sh", "-c", "while :; do :; done"], { user: 1000, wallLimit: 1000 });
+  const program = await sandbox.spawn(["sh", "-c", "while :; do :; done"], { uid: 1000, wallLimit: 1000 });
   const { cause, cpuTime, wallTime } = await program.wait();
   assert.equal(cause, "wall-limit");
   assert.ok(cpuTime >= 10 && cpuTime <= wallTime * 4, `${cpuTime} of ${wallTime} ms`);
@@ -66,7 +66,7 @@ test("spawn has the same options, and the outcome what was used", limit, async (
 
 test("wrong ones are refused", limit, async () => {
   for (const options of [
-    { user: -1 }, { user: 2 ** 32 }, { user: 2 ** 32 - 1 }, { user: "root" }, { group: 1.5 }, { groups: 5 },
+    { uid: -1 }, { uid: 2 ** 32 }, { uid: 2 ** 32 - 1 }, { uid: "root" }, { gid: 1.5 }, { groups: 5 },
     { groups: [-1] }, { groups: ["0"] }, { umask: 0o1000 }, { umask: -1 }, { umask: 2 ** 32 - 1 }, { wallLimit: 0 },
     { rlimits: { nofiles: 1 } }, { rlimits: { nofile: -1 } }, { rlimits: { nofile: [2, 1] } },
     { rlimits: { nofile: [1] } }, { rlimits: { nofile: "1" } }, { rlimits: [1] },

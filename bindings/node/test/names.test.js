@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 import {
-  CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, METRICS, RESULTS, ROOTS, STAGES, STATES, STDIO, signalName,
+  CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, METRICS, MOUNT, MOUNTS, RESULTS, ROOTS, STAGES, STATES,
+  STDIO, signalName,
 } from "../lib/names.js";
 
 const header = readFileSync(new URL("../../../include/microsandbox.h", import.meta.url), "utf8");
@@ -49,6 +50,12 @@ for (const [prefix, table] of [
 test("MSB_METRIC_", () => {
   const ours = METRICS.map((name, bit) => [inHeaderStyle("MSB_METRIC_", name), 1 << bit]);
   assert.deepEqual(new Map(ours), defined("MSB_METRIC_"));
+});
+
+test("MSB_MOUNT_", () => {
+  const kinds = MOUNTS.map((name, value) => [inHeaderStyle("MSB_MOUNT_", name), value]);
+  const flags = Object.entries(MOUNT).map(([name, bit]) => [inHeaderStyle("MSB_MOUNT_", name), bit]);
+  assert.deepEqual(new Map([...kinds, ...flags]), defined("MSB_MOUNT_"));
 });
 
 test("MSB_STDIO_", () => {

@@ -53,6 +53,10 @@ test("wrong options are refused before anything starts", limit, async () => {
   for (const options of [
     { memroy: 1 }, { memory: -1 }, { memory: 0 }, { memory: 1.5 }, { memory: "1" }, { engine: "none" }, { root: "/" },
     { root: { dir: "/", erofs: "/" } }, { root: null }, { name: 7 }, { stopGrace: -1 }, { startTimeout: NaN },
+    { mounts: {} }, { mounts: [null] }, { mounts: [{ target: "/a" }] }, { mounts: [{ bind: "/usr" }] },
+    { mounts: [{ bind: "/usr", tmpfs: true, target: "/a" }] }, { mounts: [{ tmpfs: false, target: "/a" }] },
+    { mounts: [{ bind: "/usr", target: "/proc" }] }, { mounts: [{ bind: "/usr", target: "/a", readonly: true }] },
+    { mounts: [{ bind: "/usr", target: "/a", readOnly: 1 }] }, { mounts: [{ tmpfs: true, target: "/a", size: -1 }] },
     { metricsInterval: -1 }, { metricsInterval: 0.5 },
   ]) {
     await assert.rejects(Sandbox.create(options), InvalidError, JSON.stringify(options));

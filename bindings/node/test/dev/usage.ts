@@ -11,13 +11,17 @@ export async function everything(signal: AbortSignal): Promise<void> {
 
   await using sandbox: Sandbox = await Sandbox.create({
     name: "types", root: { dir: Buffer.from("/") }, memory: 2 ** 28, stopGrace: 0, signal,
+    mounts: [
+      { bind: "/usr/share", target: "/share", readOnly: true }, { tmpfs: true, target: "/scratch", size: 2 ** 20 },
+      { erofs: Buffer.from("/images/data"), target: "/data", noExec: true },
+    ],
   });
   const result: RunResult = await sandbox.run(["cat", new Uint8Array(1)], {
     input: "text", env: { A: "1", B: Buffer.from("2") }, cwd: "/", timeout: 1000, maxOutput: Infinity, signal,
   });
   const code: number = result.exitCode ?? -1;
   const limited = await sandbox.run(["true"], {
-    user: 1000, group: 1000, groups: [20], umask: 0o077, wallLimit: 1000, rlimits: { nofile: 64, cpu: [1, Infinity] },
+    uid: 1000, gid: 1000, groups: [20], umask: 0o077, wallLimit: 1000, rlimits: { nofile: 64, cpu: [1, Infinity] },
   });
   if (limited.cause === "wall-limit") console.log((limited.cpuTime ?? 0) + (limited.memoryPeak ?? 0));
   console.log(code, result.stdout.toString("utf8"), result.truncated);
@@ -73,6 +77,8 @@ export const misspelt = () => Sandbox.create({ memroy: 1 });
 export const notOfStart = () => Sandbox.start("kept", { memory: 2 ** 28 });
 // @ts-expect-error: null when it does not run
 export const noPid = ({ pid }: SandboxEntry) => process.kill(pid);
+// @ts-expect-error: of one kind each
+export const twoKinds = () => Sandbox.create({ mounts: [{ bind: "/a", tmpfs: true, target: "/b" }] });
 // @ts-expect-error: no such resource
 export const noResource = (sandbox: Sandbox) => sandbox.run(["true"], { rlimits: { nofiles: 64 } });
 // @ts-expect-error: undefined when it is not known
