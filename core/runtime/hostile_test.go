@@ -150,6 +150,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{control.Start, `{"p":1,"argv":["eA=="],"stdio":[1,1,1]}`, []int{fd, fd}, fault.Invalid},
 		{control.Start, `{"p":1,"argv":["eA=="],"stdio":[1,1,1]}`, nil, fault.Invalid},
 		{control.Start, `{"p":1,"argv":["eA=="],"stdio":[9,0,0]}`, []int{fd}, fault.Invalid},
+		{control.Start, `{"p":1,"argv":["eA=="],"stdio":[5,0,0]}`, nil, fault.Invalid},
+		{control.Start, `{"p":1,"argv":["eA=="],"stdio":[0,5,5]}`, []int{fd}, fault.Invalid},
 		{control.Start, `{"p":1,"argv":["no base64"],"stdio":[0,0,0]}`, nil, fault.Invalid},
 		{control.Start, `{"p":1,"argv":["` + "L25vL3N1Y2g=" + `"],"stdio":[1,0,0]}`, []int{fd}, fault.Exec},
 		{control.Signal, "", nil, fault.Invalid},
