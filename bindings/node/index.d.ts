@@ -72,6 +72,8 @@ export interface SandboxOptions {
   maxDuration?: number;
   /** How often what it uses is measured. Default 1000; 0 is never. */
   metricsInterval?: number;
+  /** Of each of the log's up to four files. Default 10 MiB, at least 64 KiB. */
+  logMax?: number;
   /** To find it by in lists; 1000 bytes in all, without control characters. */
   labels?: Record<string, string>;
   /** Default $MSB_HOME, else a directory of the user under /run/user or /tmp. */
@@ -129,10 +131,10 @@ export interface RunOptions extends ProgramOptions {
 export type Stdio = "pipe" | "ignore" | "inherit" | number;
 
 export interface SpawnOptions extends ProgramOptions {
-  /** Each is "pipe" by default. */
+  /** Each is "pipe" by default. "log" is the sandbox's log. */
   stdin?: Stdio;
-  stdout?: Stdio;
-  stderr?: Stdio;
+  stdout?: Stdio | "log";
+  stderr?: Stdio | "log";
 }
 
 export type Cause =
@@ -238,6 +240,38 @@ export interface Metrics {
   netSent: number | undefined;
 }
 
+export type LogSource = "stdout" | "stderr" | "supervisor";
+
+export interface LogOptions {
+  /** Only the last lines; 0 is none that is there already. Default all. */
+  tail?: number;
+  /** Only what was said then (ms since 1970) or later. */
+  since?: Date | number;
+  /** Go on until the sandbox ends. */
+  follow?: boolean;
+  /** Default all. */
+  sources?: readonly LogSource[];
+  /** Only of one program, numbered from 1 in the order in which they were started. */
+  program?: number;
+  /** Ends the iteration, which then throws the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface LogEntry {
+  /** "gap" stands where content is missing. */
+  source: LogSource | "gap" | "unknown";
+  /** 0 is the supervisor. */
+  program: number;
+  time: Date;
+  /** Bytes of content before it since the log began. */
+  position: number;
+  /** What a stream held at one moment: not always a line. Empty for a gap. */
+  data: Buffer;
+  /** Bytes that are missing, and why; 0 and null but for a gap. */
+  missing: number;
+  reason: string | null;
+}
+
 export interface ListOptions {
   /** Stored sandboxes that do not run, too. */
   stopped?: boolean;
@@ -297,6 +331,9 @@ export class Sandbox {
   /** Its last sample; a NotFoundError when there is none yet, or none is wanted. Asks nobody, but uses a pool thread. */
   metrics(): Promise<Metrics>;
 
+  /** Its log. Leaving the loop closes it; one that reads slowly slows nobody down. */
+  logs(options?: LogOptions): AsyncGenerator<LogEntry, void, void>;
+
   /** From then on neither close nor the end of this process ends it. Uses a pool thread, as info. */
   disarm(): Promise<void>;
 
@@ -344,7 +381,12 @@ export function listSandboxes(options?: ListOptions): Promise<SandboxEntry[]>;
 /** The last samples of all living sandboxes of a state directory. */
 export function metrics(options?: { stateDir?: Bytes }): Promise<Metrics[]>;
 
-/** Forgets a stored sandbox; code "MSB_E_STATE" while it runs. */
+/** The log of a sandbox that lives or is stored. */
+export function logs(
+  name: string, options?: LogOptions & { stateDir?: Bytes },
+): AsyncGenerator<LogEntry, void, void>;
+
+/** Forgets a stored sandbox and its log; code "MSB_E_STATE" while it runs. */
 export function removeSandbox(name: string, options?: { stateDir?: Bytes }): Promise<void>;
 
 /** Sweeps what dead sandboxes left, and lists all that the library made there and that still exists. */

@@ -4,6 +4,7 @@ export {
   PermissionError, StartError, TimedOutError, UnsupportedError,
 } from "./lib/errors.js";
 export { audit, listSandboxes, removeSandbox } from "./lib/listing.js";
+export { logs } from "./lib/logs.js";
 export { metrics } from "./lib/metrics.js";
 export { Process } from "./lib/process.js";
 export { Sandbox, probe, setLogFd, version } from "./lib/sandbox.js";

@@ -61,6 +61,10 @@ export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, log: 5 };
 export const MOUNTS = ["bind", "tmpfs", "erofs"];
 /** MSB_MOUNT_* that are flags. */
 export const MOUNT = { readOnly: 1, noExec: 2, noSuid: 4, noDev: 8 };
+/** MSB_LOG_SOURCE_*, by number. */
+export const LOG_SOURCES = ["unknown", "stdout", "stderr", "supervisor", "gap"];
+/** MSB_LOGS_*. */
+export const LOGS = { follow: 1 };
 export const EVENT = { ready: 1, done: 2 };
 export const INFO = { attached: 1, owner: 2, stored: 4 };
 /** Without async, which is always set. */

@@ -91,4 +91,5 @@ export const native = {
   audit: callAsync("audit"),
   sandboxMetrics: callAsync("sandboxMetrics"),
   metricsList: callAsync("metricsList"),
+  logsOpen: callAsync("logsOpen"),
 };

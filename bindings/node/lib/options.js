@@ -1,6 +1,6 @@
 // Options as callers write them, to what the addon takes.
 import { invalid } from "./errors.js";
-import { CREATE, ENGINES, LIST, MOUNT, MOUNTS, RLIMITS, ROOTS, STDIO } from "./names.js";
+import { CREATE, ENGINES, LIST, LOGS, LOG_SOURCES, MOUNT, MOUNTS, RLIMITS, ROOTS, STDIO } from "./names.js";
 
 /** The longest that setTimeout can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -91,7 +91,7 @@ function labelsOf(labels) {
 
 export function sandboxOptions({
   name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, detached, stored, replace, replaceGrace,
-  idleTimeout, maxDuration, metricsInterval, mounts, labels, stateDir, msbPath, signal, ...rest
+  idleTimeout, maxDuration, metricsInterval, logMax, mounts, labels, stateDir, msbPath, signal, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -105,6 +105,7 @@ export function sandboxOptions({
     ...rootOf(root),
     memoryBytes: positive("memory", memory),
     overlayBytes: positive("overlay", overlay),
+    logMaxBytes: positive("logMax", logMax),
     startTimeoutMs: positive("startTimeout", startTimeout),
     stopGraceMs: zeroIsNone("stopGrace", stopGrace),
     replaceGraceMs: zeroIsNone("replaceGrace", replaceGrace),
@@ -132,6 +133,31 @@ export function listOptions({ stopped, labels, stateDir, ...rest }) {
   return { flags: flagsOf(LIST, { stopped }), labels: labelsOf(labels), stateDir };
 }
 
+/** All when absent, as 0 in C. */
+function sourcesOf(sources) {
+  if (sources === undefined) return 0;
+  const names = LOG_SOURCES.slice(1, 4);
+  if (!Array.isArray(sources) || sources.length === 0 || !sources.every((source) => names.includes(source))) {
+    throw invalid(`sources must be an array of ${names.join(", ")}`);
+  }
+  return sources.reduce((bits, source) => bits | (1 << LOG_SOURCES.indexOf(source)), 0);
+}
+
+export function logsOptions(name, { tail, since, follow, sources, program, ...rest }) {
+  refuseUnknown(rest);
+  if (name === undefined) throw invalid("name is required");
+  if (tail !== undefined && !Number.isSafeInteger(tail)) throw invalid("tail must be a number of lines");
+  const sinceUnixMs = since === undefined ? undefined : Math.ceil(Number(since));
+  if (Number.isNaN(sinceUnixMs)) throw invalid("since must be a Date, or ms since 1970");
+  return {
+    flags: flagsOf(LOGS, { follow }),
+    sources: sourcesOf(sources),
+    tailLines: zeroIsNone("tail", tail),
+    sinceUnixMs,
+    program: positive("program", program),
+  };
+}
+
 function environment(env) {
   if (env === undefined || Array.isArray(env)) return env;
   return assignments("env", env, (name, value) => {
@@ -143,8 +169,9 @@ function environment(env) {
 
 function stdioOf(name, value) {
   if (Number.isInteger(value) && value >= 0) return [STDIO.fd, value];
-  if (value === "pipe" || value === "ignore" || value === "inherit") return [STDIO[value], 0];
-  throw invalid(`${name} must be "pipe", "ignore", "inherit" or a file descriptor`);
+  const names = name === "stdin" ? ["pipe", "ignore", "inherit"] : ["pipe", "ignore", "inherit", "log"];
+  if (names.includes(value)) return [STDIO[value], 0];
+  throw invalid(`${name} must be one of ${names.join(", ")}, or a file descriptor`);
 }
 
 /** In C the largest number is no limit; the addon takes a negative one for that. */

@@ -1,5 +1,6 @@
 // Sandboxes. Requests return at once; wait and close tell the end.
 import { invalid } from "./errors.js";
+import { logs } from "./logs.js";
 import { metricsOf } from "./metrics.js";
 import { ENGINES, EVENT, INFO, STATES } from "./names.js";
 import { native, versionText } from "./native.js";
@@ -56,14 +57,16 @@ export class Sandbox {
   #handle;
   /** Closing ends it. */
   #owned;
+  #stateDir;
   #done = null;
   #disarming = null;
   #closing = null;
   #referenced = true;
 
-  constructor(handle, owned) {
+  constructor(handle, owned, stateDir) {
     this.#handle = handle;
     this.#owned = owned;
+    this.#stateDir = stateDir;
     this.name = native.sandboxName(handle);
     this.pid = native.sandboxPid(handle);
   }
@@ -74,7 +77,7 @@ export class Sandbox {
     const handle = native.sandboxCreate(sandboxOptions(options));
     try {
       await started(handle, signal);
-      return new Sandbox(handle, !options.detached);
+      return new Sandbox(handle, !options.detached, options.stateDir);
     } catch (error) {
       const { name, stateDir, stored } = options;
       if ((await undo(handle)) && stored) await native.sandboxRemove({ name, stateDir }).catch(() => {});
@@ -88,7 +91,7 @@ export class Sandbox {
     const handle = native.sandboxStart(startOptions(name, options));
     try {
       await started(handle, signal);
-      return new Sandbox(handle, !options.detached);
+      return new Sandbox(handle, !options.detached, options.stateDir);
     } catch (error) {
       await undo(handle);
       throw error;
@@ -97,7 +100,7 @@ export class Sandbox {
 
   static async open(name, { stateDir } = {}) {
     if (name === undefined) throw invalid("name is required");
-    return new Sandbox(await native.sandboxOpen({ name, stateDir }), false);
+    return new Sandbox(await native.sandboxOpen({ name, stateDir }), false, stateDir);
   }
 
   run(argv, options = {}) {
@@ -140,6 +143,10 @@ export class Sandbox {
 
   async metrics() {
     return metricsOf(await native.sandboxMetrics(this.#handle));
+  }
+
+  logs(options = {}) {
+    return logs(this.name, { ...options, stateDir: this.#stateDir });
   }
 
   async disarm() {

@@ -84,6 +84,8 @@ struct job {
 	const char *name, *state_dir;
 	msb_sandbox_options options;
 	msb_list_options list;
+	msb_logs_options logs;
+	msb_os_fd fd;
 	msb_sandbox_info info;
 	msb_sandbox_entry *entries;
 	msb_metrics *metrics;
@@ -106,6 +108,7 @@ extern const napi_property_descriptor handle_functions[];
 extern const napi_property_descriptor blocking_functions[];
 extern const napi_property_descriptor listing_functions[];
 extern const napi_property_descriptor metrics_functions[];
+extern const napi_property_descriptor logs_functions[];
 
 #define FUNCTION(name, callback) { name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL }
 #define FUNCTIONS_END { NULL, NULL, NULL, NULL, NULL, NULL, napi_default, NULL }

@@ -11,6 +11,7 @@ job *job_new(napi_env env)
 	static const msb_error no_error = MSB_ERROR_INIT;
 	static const msb_sandbox_options defaults = MSB_SANDBOX_OPTIONS_INIT;
 	static const msb_list_options all = MSB_LIST_OPTIONS_INIT;
+	static const msb_logs_options whole = MSB_LOGS_OPTIONS_INIT;
 	static const msb_sandbox_info no_info = MSB_SANDBOX_INFO_INIT;
 	job *j = calloc(1, sizeof *j);
 
@@ -21,6 +22,7 @@ job *job_new(napi_env env)
 	j->err = no_error;
 	j->options = defaults;
 	j->list = all;
+	j->logs = whole;
 	j->info = no_info;
 	return j;
 }

@@ -6,7 +6,7 @@
 
 int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sandbox_options *out)
 {
-	int64_t flags = 0, engine = 0, root_kind = 0, memory_bytes = 0, overlay_bytes = 0;
+	int64_t flags = 0, engine = 0, root_kind = 0, memory_bytes = 0, overlay_bytes = 0, log_bytes = 0;
 
 	if (!get_bytes_property(env, memory, object, "name", &out->name) ||
 	    !get_bytes_property(env, memory, object, "msbPath", &out->msb_path) ||
@@ -18,6 +18,7 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	    !get_int64_property(env, object, "rootKind", &root_kind) ||
 	    !get_int64_property(env, object, "memoryBytes", &memory_bytes) ||
 	    !get_int64_property(env, object, "overlayBytes", &overlay_bytes) ||
+	    !get_int64_property(env, object, "logMaxBytes", &log_bytes) ||
 	    !get_int64_property(env, object, "startTimeoutMs", &out->start_timeout_ms) ||
 	    !get_int64_property(env, object, "stopGraceMs", &out->stop_grace_ms) ||
 	    !get_int64_property(env, object, "replaceGraceMs", &out->replace_grace_ms) ||
@@ -26,8 +27,8 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	    !get_int64_property(env, object, "metricsIntervalMs", &out->metrics_interval_ms) ||
 	    !get_mounts(env, memory, object, out))
 		return 0;
-	if (memory_bytes < 0 || overlay_bytes < 0) {
-		throw_invalid(env, memory_bytes < 0 ? "memory" : "overlay", "must not be negative");
+	if (memory_bytes < 0 || overlay_bytes < 0 || log_bytes < 0) {
+		throw_invalid(env, memory_bytes < 0 ? "memory" : overlay_bytes < 0 ? "overlay" : "logMax", "must not be negative");
 		return 0;
 	}
 	out->flags = (uint32_t)flags;
@@ -35,6 +36,7 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	out->root_kind = (uint32_t)root_kind;
 	out->memory_bytes = (uint64_t)memory_bytes;
 	out->overlay_bytes = (uint64_t)overlay_bytes;
+	out->log_max_bytes = (uint64_t)log_bytes;
 	return 1;
 }
 

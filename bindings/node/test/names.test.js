@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 import {
-  CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, METRICS, MOUNT, MOUNTS, RESULTS, ROOTS, STAGES, STATES,
+  CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, LOGS, LOG_SOURCES, METRICS, MOUNT, MOUNTS, RESULTS, ROOTS, STAGES, STATES,
   STDIO, signalName,
 } from "../lib/names.js";
 
@@ -28,6 +28,7 @@ for (const [prefix, names, first] of [
   ["MSB_STATE_", STATES, 1],
   ["MSB_ENGINE_", ENGINES, 0],
   ["MSB_ROOT_", ROOTS, 0],
+  ["MSB_LOG_SOURCE_", LOG_SOURCES, 1],
 ]) {
   test(prefix, () => {
     const ours = names.map((name, value) => [inHeaderStyle(prefix, name), value]).slice(first);
@@ -40,6 +41,7 @@ for (const [prefix, table] of [
   ["MSB_INFO_", INFO],
   ["MSB_CREATE_", { async: 1, ...CREATE }], // the addon itself sets async
   ["MSB_LIST_", LIST],
+  ["MSB_LOGS_", LOGS],
 ]) {
   test(prefix, () => {
     const ours = Object.entries(table).map(([name, value]) => [inHeaderStyle(prefix, name), value]);

@@ -57,7 +57,7 @@ test("wrong options are refused before anything starts", limit, async () => {
     { mounts: [{ bind: "/usr", tmpfs: true, target: "/a" }] }, { mounts: [{ tmpfs: false, target: "/a" }] },
     { mounts: [{ bind: "/usr", target: "/proc" }] }, { mounts: [{ bind: "/usr", target: "/a", readonly: true }] },
     { mounts: [{ bind: "/usr", target: "/a", readOnly: 1 }] }, { mounts: [{ tmpfs: true, target: "/a", size: -1 }] },
-    { metricsInterval: -1 }, { metricsInterval: 0.5 },
+    { logMax: 1000 }, { metricsInterval: -1 }, { metricsInterval: 0.5 },
   ]) {
     await assert.rejects(Sandbox.create(options), InvalidError, JSON.stringify(options));
   }

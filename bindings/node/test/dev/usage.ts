@@ -1,6 +1,6 @@
 // Accepted by `tsc --noEmit --strict` as it stands: each @ts-expect-error must be an error.
 import {
-  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, metrics, probe, removeSandbox, setLogFd,
+  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, logs, metrics, probe, removeSandbox, setLogFd,
   version, type Audit, type Metrics, type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
 } from "microsandbox";
 
@@ -35,6 +35,12 @@ export async function everything(signal: AbortSignal): Promise<void> {
   const sample: Metrics = await sandbox.metrics();
   const samples: Metrics[] = await metrics({ stateDir: Buffer.from("/tmp/state") });
   console.log(sample.cpuUsage?.toFixed(2), samples.length);
+
+  await sandbox.spawn(["true"], { stdout: "log", stderr: "log" });
+  for await (const entry of sandbox.logs({ tail: 10, since: new Date(), follow: true, sources: ["stdout"], signal })) {
+    console.log(entry.time.getTime(), entry.source === "gap" ? entry.reason?.length : entry.data.toString());
+  }
+  await logs("types", { stateDir: "/tmp/state", since: 0 }).return();
 
   const entries: SandboxEntry[] = await listSandboxes({ stateDir: "/tmp/state" });
   const other = await Sandbox.open(entries[0]?.name ?? "");
@@ -77,6 +83,8 @@ export const misspelt = () => Sandbox.create({ memroy: 1 });
 export const notOfStart = () => Sandbox.start("kept", { memory: 2 ** 28 });
 // @ts-expect-error: null when it does not run
 export const noPid = ({ pid }: SandboxEntry) => process.kill(pid);
+// @ts-expect-error: nothing is read from the log
+export const stdinOfLog = (sandbox: Sandbox) => sandbox.spawn(["cat"], { stdin: "log" });
 // @ts-expect-error: of one kind each
 export const twoKinds = () => Sandbox.create({ mounts: [{ bind: "/a", tmpfs: true, target: "/b" }] });
 // @ts-expect-error: no such resource
