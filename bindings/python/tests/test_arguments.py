@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from typing import Any, Callable
 
-from microsandbox import DEVNULL, INHERIT, PIPE, Engine, Root, RootKind
+from microsandbox import DEVNULL, INHERIT, PIPE, Engine, Mount, MountKind, Root, RootKind
 from microsandbox import _arguments as arguments
 from microsandbox import _ffi, _steps
 
@@ -71,6 +71,30 @@ class SandboxTest(unittest.TestCase):
             arguments.listing("/s", True, {"a": "b"}), (b"/s", _ffi.LIST_STOPPED, [b"a=b"])
         )
 
+    def test_mounts(self) -> None:
+        table: list[tuple[Mount, tuple[Any, ...]]] = [
+            (Mount.bind("/s", b"/\xff"), (_ffi.MOUNT_BIND, 0, b"/s", b"/\xff", 0)),
+            (
+                Mount.bind(Path("/s"), "/t", read_only=True, no_exec=True, no_suid=True, no_dev=True),
+                (_ffi.MOUNT_BIND, 15, b"/s", b"/t", 0),
+            ),
+            (Mount.tmpfs("/t"), (_ffi.MOUNT_TMPFS, 0, None, b"/t", 0)),
+            (
+                Mount.tmpfs("/t", size=4096, no_exec=True),
+                (_ffi.MOUNT_TMPFS, _ffi.MOUNT_NOEXEC, None, b"/t", 4096),
+            ),
+            (
+                Mount.erofs("/i", "/t", no_suid=True),
+                (_ffi.MOUNT_EROFS, _ffi.MOUNT_READONLY | _ffi.MOUNT_NOSUID, b"/i", b"/t", 0),
+            ),
+        ]
+        given = arguments.sandbox(mounts=[mount for mount, _ in table]).mounts
+        self.assertEqual(list(given), [expected for _, expected in table])
+        self.assertEqual(
+            [int(kind) for kind in MountKind],
+            [_ffi.MOUNT_BIND, _ffi.MOUNT_TMPFS, _ffi.MOUNT_EROFS],
+        )
+
     def test_refused(self) -> None:
         table: list[tuple[dict[str, Any], type[Exception]]] = [
             ({"name": ""}, ValueError),
@@ -90,6 +114,11 @@ class SandboxTest(unittest.TestCase):
             ({"max_duration": -1}, ValueError),
             ({"max_duration": math.inf}, ValueError),
             ({"metrics_interval": math.nan}, ValueError),
+            ({"mounts": [Mount.tmpfs("/t", size=-1)]}, ValueError),
+            ({"mounts": [Mount.bind("/a\0b", "/t")]}, ValueError),
+            ({"mounts": [Mount.bind("/s", "/t\0")]}, ValueError),
+            ({"mounts": ["/s:/t"]}, AttributeError),
+            ({"mounts": Mount.tmpfs("/t")}, TypeError),
             ({"labels": {"": "a"}}, ValueError),
             ({"labels": {"a=b": "c"}}, ValueError),
             ({"labels": {"a": "\0"}}, ValueError),

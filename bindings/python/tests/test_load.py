@@ -70,6 +70,7 @@ class HeaderTest(unittest.TestCase):
                 self.assertEqual({item.name: item.value for item in enum}, defines(prefix))
         for prefix in (
             "MSB_CREATE_",
+            "MSB_MOUNT_",
             "MSB_START_",
             "MSB_INFO_",
             "MSB_LIST_",

@@ -17,6 +17,7 @@ from microsandbox import (
     Cause,
     Completed,
     Metrics,
+    Mount,
     Outcome,
     Process,
     Root,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
         Sandbox(nmae="a")  # pyright: ignore[reportCallIssue]
         Sandbox(memory_bytes="1G")  # pyright: ignore[reportArgumentType]
         Sandbox(detached=True, stored=True, replace=True, replace_grace=0, labels={"a": "b"})
+        Sandbox(mounts=[Mount.bind("/s", b"/t", read_only=True), Mount.tmpfs("/t", size=1 << 20)])
+        Mount.erofs("/s", "/t", read_only=False)  # pyright: ignore[reportCallIssue]
         Sandbox(idle_timeout=60, max_duration=3600.0)
         Sandbox(labels={"a": 1})  # pyright: ignore[reportArgumentType]
         assert_type(Sandbox.start("a", detached=True), Sandbox)

@@ -16,6 +16,7 @@ from .types import (
     Engine,
     Env,
     Limit,
+    Mount,
     PathLike,
     Resource,
     Root,
@@ -82,6 +83,21 @@ def _labels(values: Optional[Mapping[str, str]]) -> Optional[list[bytes]]:
     return data
 
 
+def _mount(mount: Mount) -> _ffi.MountArguments:
+    if not 0 <= mount.size < 2**64:
+        raise ValueError(f"mounts: size is out of range: {mount.size}")
+    return _ffi.MountArguments(
+        int(mount.kind),
+        (_ffi.MOUNT_READONLY if mount.read_only else 0)
+        | (_ffi.MOUNT_NOEXEC if mount.no_exec else 0)
+        | (_ffi.MOUNT_NOSUID if mount.no_suid else 0)
+        | (_ffi.MOUNT_NODEV if mount.no_dev else 0),
+        _optional(mount.source, "mounts"),
+        encode(mount.target, "mounts"),
+        mount.size,
+    )
+
+
 def sandbox(
     *,
     name: Optional[str] = None,
@@ -99,6 +115,7 @@ def sandbox(
     max_duration: Optional[float] = None,
     labels: Optional[Mapping[str, str]] = None,
     metrics_interval: Optional[float] = None,
+    mounts: Sequence[Mount] = (),
     state_dir: Optional[PathLike] = None,
     msb_path: Optional[PathLike] = None,
 ) -> _ffi.SandboxArguments:
@@ -126,6 +143,7 @@ def sandbox(
         max_duration_ms=limit(max_duration, "max_duration"),
         labels=_labels(labels),
         metrics_interval_ms=grace(metrics_interval),
+        mounts=tuple(_mount(mount) for mount in mounts),
     )
 
 

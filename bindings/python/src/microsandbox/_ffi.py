@@ -18,6 +18,7 @@ from ._structs import (
     ListOptions,
     LogsOptions,
     Metrics,
+    Mount,
     Outcome,
     ProcessOptions,
     Rlimit,
@@ -31,6 +32,8 @@ VERSION = (0, 1)  # MSB_VERSION_MAJOR, MSB_VERSION_MINOR of the header below
 SONAME = "libmicrosandbox.so.0"
 
 CREATE_ASYNC, CREATE_DETACHED, CREATE_STORED, CREATE_REPLACE = 1, 2, 4, 8
+MOUNT_BIND, MOUNT_TMPFS, MOUNT_EROFS = range(3)
+MOUNT_READONLY, MOUNT_NOEXEC, MOUNT_NOSUID, MOUNT_NODEV = 1, 2, 4, 8
 START_ASYNC = 1
 START_CLEAR_ENV = 2
 START_UMASK = 4
@@ -189,6 +192,14 @@ def _strings(values: Sequence[bytes]) -> Any:
     return (_str * (len(values) + 1))(*values, None)
 
 
+class MountArguments(NamedTuple):
+    kind: int
+    flags: int
+    source: Optional[bytes]
+    target: bytes
+    size_bytes: int
+
+
 class SandboxArguments(NamedTuple):
     """msb_sandbox_options in Python values; 0 and None are the defaults."""
 
@@ -208,13 +219,19 @@ class SandboxArguments(NamedTuple):
     max_duration_ms: int = 0
     labels: Optional[Sequence[bytes]] = None
     metrics_interval_ms: int = 0
+    mounts: Sequence[MountArguments] = ()
 
 
 def _sandbox_options(arguments: SandboxArguments, flags: int) -> SandboxOptions:
     values = arguments._asdict()
     values.update(size=ctypes.sizeof(SandboxOptions), flags=flags)
     labels = values.pop("labels")
+    mounts = [Mount(*mount) for mount in values.pop("mounts")]
     options = SandboxOptions(**values)
+    if mounts:
+        options.mounts = (Mount * len(mounts))(*mounts)
+        options.mounts_count = len(mounts)
+        options.mount_size = ctypes.sizeof(Mount)
     if labels is not None:
         options.labels = _strings(labels)
     return options

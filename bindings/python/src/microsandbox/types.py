@@ -80,6 +80,71 @@ class Root:
         return cls(RootKind.EROFS, path)
 
 
+class MountKind(enum.IntEnum):
+    BIND = 0
+    TMPFS = 1
+    EROFS = 2
+
+
+@dataclass(frozen=True)
+class Mount:
+    """What a sandbox shows of the host beside its root.
+
+    The source is opened once, when the sandbox starts. The target is absolute;
+    what is missing of it is made in memory.
+    """
+
+    kind: MountKind
+    source: Optional[PathLike]
+    target: PathLike
+    size: int = 0  #: bytes of a tmpfs
+    read_only: bool = False
+    no_exec: bool = False  #: no program is executed from it
+    no_suid: bool = False  #: set-user-id bits and file capabilities have no effect
+    no_dev: bool = False  #: always in force for the host's devices: none is ever opened
+
+    @classmethod
+    def bind(
+        cls,
+        source: PathLike,
+        target: PathLike,
+        *,
+        read_only: bool = False,
+        no_exec: bool = False,
+        no_suid: bool = False,
+        no_dev: bool = False,
+    ) -> Mount:
+        """A directory or regular file of the host; changes reach it unless read_only."""
+        return cls(MountKind.BIND, source, target, 0, read_only, no_exec, no_suid, no_dev)
+
+    @classmethod
+    def tmpfs(
+        cls,
+        target: PathLike,
+        *,
+        size: int = 0,
+        read_only: bool = False,
+        no_exec: bool = False,
+        no_suid: bool = False,
+        no_dev: bool = False,
+    ) -> Mount:
+        """An empty file system in memory of `size` bytes; 0 is 64 MiB."""
+        return cls(MountKind.TMPFS, None, target, size, read_only, no_exec, no_suid, no_dev)
+
+    @classmethod
+    def erofs(
+        cls,
+        source: PathLike,
+        target: PathLike,
+        *,
+        no_exec: bool = False,
+        no_suid: bool = False,
+        no_dev: bool = False,
+    ) -> Mount:
+        """An EROFS image file, always read-only."""
+        return cls(MountKind.EROFS, source, target, 0, True, no_exec, no_suid, no_dev)
+
+
 class SandboxOptions(TypedDict, total=False):
     """The keyword arguments of Sandbox and AsyncSandbox; each may be left out."""
 
@@ -98,6 +163,7 @@ class SandboxOptions(TypedDict, total=False):
     max_duration: Optional[float]  #: seconds after which it ends
     labels: Optional[Mapping[str, str]]  #: to find it by in lists; 1000 bytes in all
     metrics_interval: Optional[float]  #: seconds between the samples of metrics(); 1, and 0 is none
+    mounts: Sequence[Mount]  #: at most 64
     state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
     msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
 
