@@ -137,7 +137,8 @@ export function listOptions({ stopped, labels, stateDir, ...rest }) {
 function sourcesOf(sources) {
   if (sources === undefined) return 0;
   const names = LOG_SOURCES.slice(1, 4);
-  if (!Array.isArray(sources) || sources.length === 0 || !sources.every((source) => names.includes(source))) {
+  const known = (source) => names.includes(source);
+  if (!Array.isArray(sources) || sources.length === 0 || !sources.every(known)) {
     throw invalid(`sources must be an array of ${names.join(", ")}`);
   }
   return sources.reduce((bits, source) => bits | (1 << LOG_SOURCES.indexOf(source)), 0);

@@ -28,7 +28,8 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	    !get_mounts(env, memory, object, out))
 		return 0;
 	if (memory_bytes < 0 || overlay_bytes < 0 || log_bytes < 0) {
-		throw_invalid(env, memory_bytes < 0 ? "memory" : overlay_bytes < 0 ? "overlay" : "logMax", "must not be negative");
+		throw_invalid(env, memory_bytes < 0 ? "memory" : overlay_bytes < 0 ? "overlay" : "logMax",
+		              "must not be negative");
 		return 0;
 	}
 	out->flags = (uint32_t)flags;

@@ -1,7 +1,8 @@
 // Accepted by `tsc --noEmit --strict` as it stands: each @ts-expect-error must be an error.
 import {
-  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, logs, metrics, probe, removeSandbox, setLogFd,
-  version, type Audit, type Metrics, type Outcome, type RunResult, type SandboxEntry, type SandboxInfo,
+  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, logs, metrics, probe,
+  removeSandbox, setLogFd, version, type Audit, type Metrics, type Outcome, type RunResult, type SandboxEntry,
+  type SandboxInfo,
 } from "microsandbox";
 
 export async function everything(signal: AbortSignal): Promise<void> {
