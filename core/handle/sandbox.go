@@ -141,7 +141,7 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	child, err := launch.Start(ctx, path, cfg)
 	closeFiles(cfg.MountFiles) // the supervisor has its own
 	if err != nil {
-		sweep(s.stateDir, s.storedDir) // it may have begun before it was killed
+		s.sweep(int(s.pid.Load())) // it may have begun before it was killed
 	} else {
 		err = s.bootChild(ctx, child, cfg.Detached)
 	}
@@ -188,7 +188,7 @@ func (s *Sandbox) bootChild(ctx context.Context, child *launch.Child, detached b
 	s.terminate(child)
 	client.Close()
 	child.Release()
-	sweep(s.stateDir, s.storedDir)
+	s.sweep(int(s.pid.Load()))
 	return err
 }
 
@@ -284,7 +284,7 @@ func (s *Sandbox) finish(child *launch.Child) {
 	s.mu.Unlock()
 	child.Release()
 	if !clean {
-		sweep(s.stateDir, s.storedDir)
+		s.sweep(int(s.pid.Load()))
 	}
 	if !released {
 		s.conclude(child.Process.Status())

@@ -1,6 +1,8 @@
 package handle
 
 import (
+	"time"
+
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
@@ -24,19 +26,28 @@ func SweepMetrics(stateDir string) {
 	registry.Sweep()
 }
 
-// sweep takes away what a supervisor that died without cleaning up left.
-func sweep(stateDir, storedDir string) {
-	root, err := store.OpenExistingRoot(stateDir)
+// goneLimit bounds how long another process that sweeps the same dead sandbox is
+// waited for.
+const goneLimit = 10 * time.Second
+
+// sweep takes away what the supervisor pid, which died without cleaning up, left,
+// and returns when nothing of it is there any more, whoever removed it.
+func (s *Sandbox) sweep(pid int) {
+	root, err := store.OpenExistingRoot(s.stateDir)
 	if err != nil || root == nil {
 		return
 	}
 	defer root.Close()
 	root.SweepAll()
-	SweepMetrics(stateDir)
-	if storedDir == "" {
+	for deadline := time.Now().Add(goneLimit); root.LeftBy(s.name, pid) && time.Now().Before(deadline); {
+		time.Sleep(2 * time.Millisecond) // another sweeper is at it
+		root.Sweep(s.name)
+	}
+	SweepMetrics(s.stateDir)
+	if s.storedDir == "" {
 		return
 	}
-	if shelf, err := store.OpenExistingShelf(storedDir); err == nil && shelf != nil {
+	if shelf, err := store.OpenExistingShelf(s.storedDir); err == nil && shelf != nil {
 		shelf.Close() // opening it sweeps
 	}
 }

@@ -278,7 +278,7 @@ func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid 
 			return
 		}
 		if !clean { // its owner may be dead, too, or stopped
-			sweep(s.stateDir, s.storedDir)
+			s.sweep(int(s.pid.Load()))
 		}
 		s.conclude(process.Status())
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -132,4 +134,21 @@ func (r *Root) SweepAll() error {
 		r.sweepEntry(entry)
 	}
 	return err
+}
+
+// LeftBy reports whether something of the sandbox that a dead supervisor had is
+// still there: its entry, or what a sweeper is deleting under a name for that.
+func (r *Root) LeftBy(name string, pid int) bool {
+	own := key(name)
+	if rec, err := r.read(own); err == nil && rec.Supervisor.Pid == pid {
+		return true
+	}
+	entries, err := r.entries()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(entry string) bool {
+		return strings.HasPrefix(entry, delPrefix) && strings.HasSuffix(entry, "-"+own) ||
+			strings.HasPrefix(entry, newPrefix+strconv.Itoa(pid)+"-")
+	})
 }
