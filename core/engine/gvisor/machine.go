@@ -79,6 +79,7 @@ func newMachine(ctx context.Context, cfg engine.Config, p paths, root *rootFS, i
 		"ids: " + ids.note,
 		"network: none but loopback",
 		m.memory.note(),
+		"programs: killed with all that they started, resource limits (sentry); wall limits (supervisor)",
 		fmt.Sprintf("overlay: at most %d bytes (size of the in-memory upper layer)", cfg.OverlayBytes),
 	}, root.notes...)
 	return m, nil
