@@ -21,6 +21,7 @@ from microsandbox import (
     Completed,
     Engine,
     ExecError,
+    LogSource,
     LibraryError,
     ProgramError,
     RootKind,
@@ -65,6 +66,7 @@ class HeaderTest(unittest.TestCase):
             ("MSB_CAUSE_", Cause),
             ("MSB_ENGINE_", Engine),
             ("MSB_ROOT_", RootKind),
+            ("MSB_LOG_SOURCE_", LogSource),
         ]:
             with self.subTest(prefix):
                 self.assertEqual({item.name: item.value for item in enum}, defines(prefix))
@@ -74,6 +76,7 @@ class HeaderTest(unittest.TestCase):
             "MSB_START_",
             "MSB_INFO_",
             "MSB_LIST_",
+            "MSB_LOGS_",
             "MSB_EVENT_",
             "MSB_STDIO_",
         ):

@@ -12,10 +12,13 @@ import time
 from typing import Any, Callable, Coroutine, Optional
 
 from microsandbox import (
+    AsyncLogs,
     AsyncProcess,
     AsyncSandbox,
     Audit,
     Completed,
+    LogEntry,
+    Logs,
     Outcome,
     Process,
     Sandbox,
@@ -110,6 +113,9 @@ class SyncBox:
     async def info(self) -> Any:
         return self.inner.info()
 
+    async def entries(self, logs: Logs) -> list[LogEntry]:
+        return list(logs)
+
     async def disarm(self) -> None:
         self.inner.disarm()
 
@@ -139,6 +145,9 @@ class LoopBox:
 
     async def info(self) -> Any:
         return await self.inner.info()
+
+    async def entries(self, logs: AsyncLogs) -> list[LogEntry]:
+        return [entry async for entry in logs]
 
     async def disarm(self) -> None:
         await self.inner.disarm()

@@ -14,6 +14,7 @@ library is loaded at first use: a process forked after that cannot use it
 from __future__ import annotations
 
 from ._async import AsyncProcess, AsyncSandbox
+from ._logs import AsyncLogs, Logs
 from ._sync import Process, Sandbox
 from ._system import (
     audit,
@@ -54,11 +55,15 @@ from .errors import (
 from .types import (
     DEVNULL,
     INHERIT,
+    LOG,
     PIPE,
     Audit,
     Cause,
     Completed,
     Engine,
+    LogEntry,
+    LogsOptions,
+    LogSource,
     Metrics,
     Mount,
     MountKind,
@@ -80,7 +85,9 @@ __version__ = "0.1.0"
 __all__ = [
     "DEVNULL",
     "INHERIT",
+    "LOG",
     "PIPE",
+    "AsyncLogs",
     "AsyncProcess",
     "AsyncSandbox",
     "Audit",
@@ -102,6 +109,10 @@ __all__ = [
     "LaunchError",
     "LibraryError",
     "LimitError",
+    "LogEntry",
+    "LogSource",
+    "Logs",
+    "LogsOptions",
     "Metrics",
     "MicrosandboxError",
     "Mount",

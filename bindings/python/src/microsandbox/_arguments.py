@@ -10,12 +10,14 @@ from . import _ffi
 from .types import (
     DEVNULL,
     INHERIT,
+    LOG,
     PIPE,
     RESOURCES,
     Argv,
     Engine,
     Env,
     Limit,
+    LogSource,
     Mount,
     PathLike,
     Resource,
@@ -23,7 +25,12 @@ from .types import (
     Stdio,
 )
 
-_KINDS = {PIPE: _ffi.STDIO_PIPE, DEVNULL: _ffi.STDIO_NULL, INHERIT: _ffi.STDIO_INHERIT}
+_KINDS = {
+    PIPE: _ffi.STDIO_PIPE,
+    DEVNULL: _ffi.STDIO_NULL,
+    INHERIT: _ffi.STDIO_INHERIT,
+    LOG: _ffi.STDIO_LOG,
+}
 _UNLIMITED = 2**64 - 1
 
 
@@ -115,13 +122,18 @@ def sandbox(
     max_duration: Optional[float] = None,
     labels: Optional[Mapping[str, str]] = None,
     metrics_interval: Optional[float] = None,
+    log_max_bytes: int = 0,
     mounts: Sequence[Mount] = (),
     state_dir: Optional[PathLike] = None,
     msb_path: Optional[PathLike] = None,
 ) -> _ffi.SandboxArguments:
     """See SandboxOptions."""
     root = root or Root.host()
-    for what, number in (("memory_bytes", memory_bytes), ("overlay_bytes", overlay_bytes)):
+    for what, number in (
+        ("memory_bytes", memory_bytes),
+        ("overlay_bytes", overlay_bytes),
+        ("log_max_bytes", log_max_bytes),
+    ):
         if not 0 <= number < 2**64:
             raise ValueError(f"{what} is out of range: {number}")
     return _ffi.SandboxArguments(
@@ -143,6 +155,7 @@ def sandbox(
         max_duration_ms=limit(max_duration, "max_duration"),
         labels=_labels(labels),
         metrics_interval_ms=grace(metrics_interval),
+        log_max_bytes=log_max_bytes,
         mounts=tuple(_mount(mount) for mount in mounts),
     )
 
@@ -180,6 +193,32 @@ def by_name(name: str, state_dir: Optional[PathLike]) -> tuple[bytes, Optional[b
     return _name(name), directory(state_dir)
 
 
+def logs(
+    *,
+    tail: Optional[int] = None,
+    since: Optional[float] = None,
+    follow: bool = False,
+    sources: Optional[Sequence[LogSource]] = None,
+    program: Optional[int] = None,
+) -> tuple[int, int, int, int, int]:
+    """Flags, sources, tail_lines, since_unix_ms and program. See LogsOptions."""
+    if tail is not None and not 0 <= tail < 2**63:
+        raise ValueError(f"tail is out of range: {tail}")
+    if program is not None and not 0 < program < 2**64:
+        raise ValueError(f"program is out of range: {program}")
+    mask = 0
+    if sources is not None:
+        for source in sources:
+            if source == LogSource.GAP:
+                raise ValueError("sources: gaps are told of in any case")
+            mask |= 1 << LogSource(source)
+        if not mask:
+            raise ValueError("sources is empty")
+    since_ms = 0 if since is None else milliseconds(since)
+    lines = 0 if tail is None else tail or -1
+    return _ffi.LOGS_FOLLOW if follow else 0, mask, lines, since_ms, program or 0
+
+
 def argv(values: Argv) -> list[bytes]:
     if isinstance(values, (str, bytes)):
         raise TypeError('argv is a sequence of arguments, as in ["sh", "-c", "…"]')
@@ -207,7 +246,7 @@ def stdio(values: Sequence[Stdio]) -> list[tuple[int, int]]:
     for value in values:
         if isinstance(value, str):
             if value not in _KINDS:
-                raise ValueError(f"stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file, not {value!r}")
+                raise ValueError(f"stdio is PIPE, DEVNULL, INHERIT, LOG, a descriptor or a file, not {value!r}")
             pairs.append((_KINDS[value], 0))
         elif isinstance(value, int):
             if value < 0:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Optional, Tuple
 from . import _arguments, _ffi, _steps
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._handle import Handle
+from ._logs import AsyncLogs
 from .types import (
     DEVNULL,
     PIPE,
     Argv,
     Bytes,
     Completed,
+    LogsOptions,
     Outcome,
     PathLike,
     ProgramOptions,
@@ -168,7 +170,8 @@ class AsyncSandbox(SandboxBase):
         """
         self = cls()
         self._entered = True
-        self._adopt(await _steps.run_async(start(_arguments.start(name, **options))))
+        arguments = _arguments.start(name, **options)
+        self._adopt(await _steps.run_async(start(arguments)), arguments.state_dir)
         return self
 
     @classmethod
@@ -177,7 +180,7 @@ class AsyncSandbox(SandboxBase):
         self = cls()
         self._entered = True
         raw = _ffi.sandbox_open(*_arguments.by_name(name, state_dir))
-        self._adopt(Handle(raw, "sandbox"))
+        self._adopt(Handle(raw, "sandbox"), _arguments.directory(state_dir))
         return self
 
     async def run(
@@ -202,7 +205,7 @@ class AsyncSandbox(SandboxBase):
         stderr: Stdio = DEVNULL,
         **options: Unpack[ProgramOptions],
     ) -> AsyncProcess:
-        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file.
+        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, LOG, a descriptor or a file.
 
         See ProgramOptions for the other arguments.
         """
@@ -213,6 +216,13 @@ class AsyncSandbox(SandboxBase):
     async def info(self) -> SandboxInfo:
         """What the sandbox is and does now."""
         return self._info()
+
+    def logs(self, **options: Unpack[LogsOptions]) -> AsyncLogs:
+        """Entries of the sandbox's log, for `async for`. See LogsOptions.
+
+        A temporary sandbox's log goes with it; a stored one's stays until remove_sandbox.
+        """
+        return AsyncLogs(self._logs(options))
 
     async def disarm(self) -> None:
         """Detaches the sandbox: from now on it outlives this object and this process."""
@@ -232,7 +242,8 @@ class AsyncSandbox(SandboxBase):
     async def __aenter__(self) -> Self:
         if not self._entered:
             self._entered = True
-            self._adopt(await _steps.run_async(create(self._arguments)))
+            arguments = self._arguments
+            self._adopt(await _steps.run_async(create(arguments)), arguments.state_dir)
         return self
 
     async def __aexit__(

@@ -18,6 +18,7 @@ from .types import (
     Argv,
     Bytes,
     Completed,
+    LogsOptions,
     Metrics,
     Outcome,
     ProgramOptions,
@@ -76,8 +77,10 @@ class SandboxBase:
     """Everything about a sandbox that does not wait."""
 
     _handle: Handle
+    _state_dir: Optional[bytes] = None
 
-    def _adopt(self, handle: Handle) -> None:
+    def _adopt(self, handle: Handle, state_dir: Optional[bytes]) -> None:
+        self._state_dir = state_dir
         weakref.finalize(self, handle.abandon)
         self._handle = handle
         self._name = _ffi.sandbox_name(handle.raw())
@@ -107,6 +110,10 @@ class SandboxBase:
         NotFoundError when there is none yet, or none was wanted.
         """
         return metrics_of(_ffi.sandbox_metrics(self._handle.raw()))
+
+    def _logs(self, options: LogsOptions) -> int:
+        name = self._name.encode("utf-8")
+        return _ffi.logs_open(name, self._state_dir, *_arguments.logs(**options))
 
     def stop(self, grace: Optional[float] = None) -> None:
         """Requests the end: TERM to all programs, `grace` seconds, KILL. See wait().

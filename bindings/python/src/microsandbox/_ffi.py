@@ -39,6 +39,7 @@ START_CLEAR_ENV = 2
 START_UMASK = 4
 INFO_ATTACHED, INFO_OWNER, INFO_STORED = 1, 2, 4
 LIST_STOPPED = 1
+LOGS_FOLLOW = 1
 EVENT_READY = 1
 EVENT_DONE = 2
 STDIO_NULL, STDIO_PIPE, STDIO_FD, STDIO_INHERIT = range(4)
@@ -219,6 +220,7 @@ class SandboxArguments(NamedTuple):
     max_duration_ms: int = 0
     labels: Optional[Sequence[bytes]] = None
     metrics_interval_ms: int = 0
+    log_max_bytes: int = 0
     mounts: Sequence[MountArguments] = ()
 
 
@@ -343,6 +345,23 @@ def sandbox_metrics(sandbox: int) -> Metrics:
     metrics = _sized(Metrics)
     _call("msb_sandbox_metrics", sandbox, ctypes.byref(metrics))
     return metrics
+
+
+def logs_open(
+    name: bytes,
+    state_dir: Optional[bytes],
+    flags: int,
+    sources: int,
+    tail_lines: int,
+    since_unix_ms: int,
+    program: int,
+) -> int:
+    """A descriptor from which the entries of a log can be read."""
+    size = ctypes.sizeof(LogsOptions)
+    options = LogsOptions(size, flags, sources, 0, tail_lines, since_unix_ms, program)
+    out = _i32(-1)
+    _call("msb_logs_open", name, state_dir, ctypes.byref(options), ctypes.byref(out))
+    return out.value
 
 
 def sandbox_drain(sandbox: int, deadline_ms: int) -> None:

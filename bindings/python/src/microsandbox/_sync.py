@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO, Optional, cast
 from . import _arguments, _ffi, _steps
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._handle import Handle
+from ._logs import Logs
 from .types import (
     DEVNULL,
     PIPE,
     Argv,
     Bytes,
     Completed,
+    LogsOptions,
     Outcome,
     PathLike,
     ProgramOptions,
@@ -98,7 +100,8 @@ class Sandbox(SandboxBase):
     """
 
     def __init__(self, **options: Unpack[SandboxOptions]) -> None:
-        self._adopt(_steps.run(create(_arguments.sandbox(**options))))
+        arguments = _arguments.sandbox(**options)
+        self._adopt(_steps.run(create(arguments)), arguments.state_dir)
 
     @classmethod
     def create(cls, **options: Unpack[SandboxOptions]) -> Self:
@@ -112,7 +115,8 @@ class Sandbox(SandboxBase):
         It ends with this object unless `detached`. See StartOptions for the arguments.
         """
         self = cls.__new__(cls)
-        self._adopt(_steps.run(start(_arguments.start(name, **options))))
+        arguments = _arguments.start(name, **options)
+        self._adopt(_steps.run(start(arguments)), arguments.state_dir)
         return self
 
     @classmethod
@@ -120,7 +124,7 @@ class Sandbox(SandboxBase):
         """A living sandbox of this user, by name. It does not end with this object."""
         self = cls.__new__(cls)
         raw = _ffi.sandbox_open(*_arguments.by_name(name, state_dir))
-        self._adopt(Handle(raw, "sandbox"))
+        self._adopt(Handle(raw, "sandbox"), _arguments.directory(state_dir))
         return self
 
     def run(
@@ -152,7 +156,7 @@ class Sandbox(SandboxBase):
         stderr: Stdio = DEVNULL,
         **options: Unpack[ProgramOptions],
     ) -> Process:
-        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, a descriptor or a file.
+        """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, LOG, a descriptor or a file.
 
         See ProgramOptions for the other arguments.
         """
@@ -163,6 +167,13 @@ class Sandbox(SandboxBase):
     def info(self) -> SandboxInfo:
         """What the sandbox is and does now."""
         return self._info()
+
+    def logs(self, **options: Unpack[LogsOptions]) -> Logs:
+        """Entries of the sandbox's log, to iterate over. See LogsOptions.
+
+        A temporary sandbox's log goes with it; a stored one's stays until remove_sandbox.
+        """
+        return Logs(self._logs(options))
 
     def disarm(self) -> None:
         """Detaches the sandbox: from now on it outlives this object and this process."""

@@ -23,6 +23,7 @@ Bytes = Union[bytes, bytearray, memoryview]
 PIPE = "pipe"  #: a pipe, whose other end the Process has
 DEVNULL = "null"
 INHERIT = "inherit"  #: this process's own descriptor 0, 1 or 2
+LOG = "log"  #: stdout and stderr: the sandbox's log
 Stdio = Union[str, int, IO[Any]]
 
 Resource = Literal[
@@ -163,6 +164,7 @@ class SandboxOptions(TypedDict, total=False):
     max_duration: Optional[float]  #: seconds after which it ends
     labels: Optional[Mapping[str, str]]  #: to find it by in lists; 1000 bytes in all
     metrics_interval: Optional[float]  #: seconds between the samples of metrics(); 1, and 0 is none
+    log_max_bytes: int  #: of each of the log's up to four files; 10 MiB, at least 64 KiB
     mounts: Sequence[Mount]  #: at most 64
     state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
     msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
@@ -189,6 +191,40 @@ class ProgramOptions(TypedDict, total=False):
     umask: Optional[int]  #: 0o022
     rlimits: Optional[Mapping[Resource, Limit]]  #: setrlimit(2), for each process of the program
     wall_limit: Optional[float]  #: seconds after which it and all that it started are killed
+
+
+class LogSource(enum.IntEnum):
+    STDOUT = 1
+    STDERR = 2
+    SUPERVISOR = 3
+    GAP = 4  #: content is missing
+
+
+class LogsOptions(TypedDict, total=False):
+    """The keyword arguments of logs; each may be left out."""
+
+    tail: Optional[int]  #: only the last lines; 0 is none that is there already
+    since: Optional[float]  #: seconds since the epoch: only what was said then or later
+    follow: bool  #: goes on until the sandbox ends
+    sources: Optional[Sequence[LogSource]]  #: only of these; gaps are told of in any case
+    program: Optional[int]  #: only of this one, from 1 in the order of their start
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """What a stream held at one moment, not always a line; of the supervisor one line."""
+
+    source: LogSource
+    program: Optional[int]  #: None for the supervisor and gaps
+    time: float  #: seconds since the epoch
+    position: int  #: bytes of content before it, since the log began
+    content: bytes  #: of a gap: why
+    missed: int = 0  #: of a gap: how many bytes are missing
+
+    @property
+    def text(self) -> str:
+        """The content as UTF-8; what is not UTF-8 becomes U+FFFD."""
+        return self.content.decode("utf-8", "replace")
 
 
 class State(enum.IntEnum):
