@@ -153,7 +153,7 @@ MSB_API msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err);
 #define MSB_ROOT_DIR   1  /* a directory; changes stay in memory */
 #define MSB_ROOT_EROFS 2  /* an EROFS image file; changes stay in memory */
 
-#define MSB_MOUNT_BIND  0  /* a directory or regular file of the host; changes reach it */
+#define MSB_MOUNT_BIND  0  /* a directory or regular file of the host; changes reach it, set-id bits do not */
 #define MSB_MOUNT_TMPFS 1  /* an empty file system in memory */
 #define MSB_MOUNT_EROFS 2  /* an EROFS image file, always read-only */
 
@@ -211,9 +211,9 @@ typedef struct msb_mount {
  *   log_max_bytes     10 MiB, of each of the log's up to four files; at least 64 KiB
  *
  * Stored sandboxes keep their configuration, not their files; the sources of
- * mounts are opened anew at each start. It lies in
- * state_dir or $MSB_HOME when given, else in $XDG_DATA_HOME/microsandbox, else
- * in $HOME/.local/share/microsandbox.
+ * mounts are opened anew at each start. The configuration lies in state_dir or
+ * $MSB_HOME when given, else in $XDG_DATA_HOME/microsandbox, else in
+ * $HOME/.local/share/microsandbox.
  *
  * The guest's programs run as uid 0 of the sandbox with the capabilities
  * CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,

@@ -51,7 +51,9 @@ class DetachedTest(OutlivingCase):
         for what, create in OWNERS.items():
             with self.subTest(what), python(OWNER.format(create=create), "orphan") as owner:
                 out, err = owner.communicate(timeout=PATIENCE)
-                self.assertEqual((owner.returncode, err), (-9 if what == "dies" else 0, ""))
+                # In asyncio's debug mode a busy machine shows as slow callbacks.
+                complaints = [line for line in err.splitlines() if not line.startswith("Executing <")]
+                self.assertEqual((owner.returncode, complaints), (-9 if what == "dies" else 0, []))
                 pid = int(out)
                 async with await api.open("orphan") as box:
                     self.assertEqual(box.inner.pid, pid)
