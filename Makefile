@@ -20,7 +20,7 @@ MSB_MAX_BYTES := 47185920
 all: deps lib msb node ## build library, msb and the Node addon
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 
 deps:
 	@tools/install-deps build

@@ -26,7 +26,7 @@ LIB_EXTLD := -Wl,--version-script=$(CURDIR)/capi/libmicrosandbox.map -Wl,--no-un
 LIB_LDFLAGS := -X $(MODULE)/core/launch.libexecDir=$(LIBEXECDIR)/microsandbox -extldflags '$(LIB_EXTLD)'
 
 .PHONY: lib lib-debug
-lib: $(LIB)
+lib: $(LIB) ## build the shared library
 
 # Go writes its generated header beside the output; it is not for users.
 $(LIB): $(LIB_SOURCES)
@@ -63,5 +63,5 @@ install-lib: lib
 
 # Records a wanted change of the ABI in tests/header and tests/abi.
 .PHONY: abi-update
-abi-update: lib lib-debug
+abi-update: lib lib-debug ## record the layout and ABI anew
 	MSB_UPDATE_ABI=1 go test -count=1 ./tests/header ./tests/abi
