@@ -47,6 +47,7 @@ var groups = []group{
 	{"handle", (*measurement).handle},
 	{"burst", (*measurement).burst},
 	{"metrics", (*measurement).metrics},
+	{"mounts", (*measurement).mounts},
 	{"sizes", (*measurement).sizes},
 }
 
@@ -174,7 +175,7 @@ const sandboxName = "bench"
 
 // standing measures what happens in a sandbox that is there already.
 func (m *measurement) standing(ctx context.Context) ([]figure, error) {
-	end, err := m.peer.stand(ctx)
+	end, err := m.peer.stand(ctx, m.peer.standing)
 	if err != nil {
 		return nil, err
 	}

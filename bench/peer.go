@@ -55,6 +55,36 @@ func (p *peer) bundle(ctx context.Context, dir, kind string, r roots, argv ...st
 	if out, err := exec.CommandContext(ctx, p.runsc, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("runsc spec: %w: %s", err, strings.TrimSpace(string(out)))
 	}
+	return editSpec(dir, func(spec map[string]any) error {
+		// Writable, as ours: both keep changes in an overlay.
+		spec["root"] = map[string]any{"path": r.dir, "readonly": false}
+		if kind == "erofs" {
+			spec["root"] = map[string]any{"path": empty, "readonly": false}
+			spec["annotations"] = map[string]string{
+				"dev.gvisor.spec.rootfs.type":    "erofs",
+				"dev.gvisor.spec.rootfs.source":  r.erofs,
+				"dev.gvisor.spec.rootfs.overlay": "memory",
+			}
+		}
+		return nil
+	})
+}
+
+// bind adds a read-only bind mount to a bundle.
+func bind(dir, source, target string) error {
+	return editSpec(dir, func(spec map[string]any) error {
+		mounts, ok := spec["mounts"].([]any)
+		if !ok {
+			return fmt.Errorf("%s: the specification has no list of mounts", dir)
+		}
+		spec["mounts"] = append(mounts, map[string]any{
+			"destination": target, "type": "bind", "source": source, "options": []string{"bind", "ro"},
+		})
+		return nil
+	})
+}
+
+func editSpec(dir string, edit func(map[string]any) error) error {
 	path := filepath.Join(dir, "config.json")
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -64,15 +94,8 @@ func (p *peer) bundle(ctx context.Context, dir, kind string, r roots, argv ...st
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	// Writable, as ours: both keep changes in an overlay.
-	spec["root"] = map[string]any{"path": r.dir, "readonly": false}
-	if kind == "erofs" {
-		spec["root"] = map[string]any{"path": empty, "readonly": false}
-		spec["annotations"] = map[string]string{
-			"dev.gvisor.spec.rootfs.type":    "erofs",
-			"dev.gvisor.spec.rootfs.source":  r.erofs,
-			"dev.gvisor.spec.rootfs.overlay": "memory",
-		}
+	if err := edit(spec); err != nil {
+		return err
 	}
 	if data, err = json.Marshal(spec); err != nil {
 		return err
@@ -112,10 +135,10 @@ func (p *peer) execCommand(argv ...string) []string {
 	return p.command(append([]string{"exec", standingID}, argv...)...)
 }
 
-// stand runs a container for execCommand, whose sandbox ends with runsc, and
+// stand runs the container of a bundle that stays, for execCommand, whose sandbox ends with runsc, and
 // returns how to end it.
-func (p *peer) stand(ctx context.Context) (end func(), err error) {
-	cmd := keep(ctx, p.settings, p.command("run", "-bundle", p.standing, standingID)...)
+func (p *peer) stand(ctx context.Context, bundle string) (end func(), err error) {
+	cmd := keep(ctx, p.settings, p.command("run", "-bundle", bundle, standingID)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

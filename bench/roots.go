@@ -26,7 +26,7 @@ func (r roots) path(kind string) string {
 // EROFS image of it.
 func makeRoots(ctx context.Context, s settings, scratch string) (roots, error) {
 	r := roots{dir: filepath.Join(scratch, "root"), erofs: filepath.Join(scratch, "root.erofs")}
-	for _, d := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
+	for _, d := range []string{"bin", "data", "dev", "etc", "proc", "sys", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(r.dir, d), 0o755); err != nil {
 			return r, err
 		}

@@ -3,8 +3,11 @@
  * one code path measure both. Its commands (serve.h):
  *
  *     cold ROOT-KIND ROOT ARGV...    create, start, first byte, end, closed: first, closed
- *     open ROOT-KIND ROOT NAME       creates the sandbox that run and calls use
+ *     open ROOT-KIND ROOT NAME [SOURCE TARGET]
+ *                                    creates the sandbox that run, read and calls
+ *                                    use; SOURCE is bound to TARGET, read-only
  *     run SIDE INPUT OUTPUT ARGV...  start to first byte and to outcome: first, ended
+ *     read SIDE ARGV...              `guest read`: time, files, bytes
  *     calls COUNT                    COUNT times msb_sandbox_pid
  *     close
  *
@@ -33,7 +36,9 @@ __thread char failure[1024];
 static const char *msb_path;
 static msb_handle sandbox; /* the open one */
 
-int create(const char *kind, const char *root, const char *name, int64_t metrics_ms, msb_handle *out)
+/* mount may be NULL. */
+static int create_mounted(const char *kind, const char *root, const char *name, int64_t metrics_ms,
+	const msb_mount *mount, msb_handle *out)
 {
 	msb_sandbox_options options = MSB_SANDBOX_OPTIONS_INIT;
 	msb_error err = MSB_ERROR_INIT;
@@ -44,9 +49,17 @@ int create(const char *kind, const char *root, const char *name, int64_t metrics
 	options.root_kind = strcmp(kind, "erofs") == 0 ? MSB_ROOT_EROFS : MSB_ROOT_DIR;
 	options.root_path = root;
 	options.metrics_interval_ms = metrics_ms;
+	options.mounts = mount;
+	options.mounts_count = mount != NULL;
+	options.mount_size = mount != NULL ? (uint32_t)sizeof *mount : 0;
 	if (msb_sandbox_create(&options, out, &err) != MSB_OK)
 		return fail("create", err.message);
 	return 0;
+}
+
+int create(const char *kind, const char *root, const char *name, int64_t metrics_ms, msb_handle *out)
+{
+	return create_mounted(kind, root, name, metrics_ms, NULL, out);
 }
 
 int close_sandbox(msb_handle closing)
@@ -217,6 +230,76 @@ static int command_run(char **words)
 	return 0;
 }
 
+/* Reads one line of less than size bytes and nothing after it. */
+static int read_line(int fd, char *line, size_t size)
+{
+	size_t have = 0;
+
+	while (have == 0 || line[have - 1] != '\n') {
+		ssize_t n = have < size - 1 ? read(fd, line + have, 1) : 0;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return fail("read", "the program did not say what it was to say");
+		have++;
+	}
+	line[have] = '\0';
+	return 0;
+}
+
+/* The time is from our line to the program's: what precedes them is not in it,
+ * however late we run on a busy machine. */
+static int measure_read(struct program *p, int64_t *took, uint64_t *files, uint64_t *bytes)
+{
+	char line[64];
+
+	if (read_line(p->out, line, sizeof line) != 0)
+		return -1;
+	int64_t start = now_ns();
+
+	if (write(p->in, "\n", 1) != 1)
+		return fail_errno("write");
+	if (read_line(p->out, line, sizeof line) != 0)
+		return -1;
+	*took = now_ns() - start;
+	if (sscanf(line, "%" SCNu64 " %" SCNu64, files, bytes) != 2)
+		return fail("read: no counts", line);
+	return 0;
+}
+
+static int command_read(char **words)
+{
+	struct program p = { 0, 0, -1, -1 };
+	int library = strcmp(words[0], "library") == 0;
+	int64_t took;
+	uint64_t files, bytes;
+
+	if ((library ? start_library(&p, sandbox, words + 1, 1) : start_peer(&p, words + 1, 1)) != 0)
+		return -1;
+	int failed = measure_read(&p, &took, &files, &bytes);
+
+	close(p.in);
+	close(p.out);
+	if (failed != 0 || (library ? end_library(&p) : end_peer(&p)) != 0)
+		return -1;
+	printf("ok %" PRId64 " %" PRIu64 " %" PRIu64 "\n", took, files, bytes);
+	return 0;
+}
+
+static int open_sandbox(char **words, int count)
+{
+	msb_mount bind = { 0 };
+
+	if (count < 5)
+		return create(words[0], words[1], words[2], 0, &sandbox);
+	bind.kind = MSB_MOUNT_BIND;
+	bind.flags = MSB_MOUNT_READONLY;
+	bind.source = words[3];
+	bind.target = words[4];
+	return create_mounted(words[0], words[1], words[2], 0, &bind, &sandbox);
+}
+
 static int command_calls(char **words)
 {
 	uint64_t count = strtoull(words[0], NULL, 10);
@@ -237,10 +320,12 @@ static int command(char **words, int count)
 		return command_cold(words + 1);
 	if (count >= 5 && strcmp(words[0], "run") == 0)
 		return command_run(words + 1);
+	if (count >= 3 && strcmp(words[0], "read") == 0)
+		return command_read(words + 1);
 	if (count == 2 && strcmp(words[0], "calls") == 0)
 		return command_calls(words + 1);
-	if (count == 4 && strcmp(words[0], "open") == 0) {
-		if (create(words[1], words[2], words[3], 0, &sandbox) != 0)
+	if ((count == 4 || count == 6) && strcmp(words[0], "open") == 0) {
+		if (open_sandbox(words + 1, count - 1) != 0)
 			return -1;
 	} else if (count == 1 && strcmp(words[0], "close") == 0) {
 		if (close_sandbox(sandbox) != 0)
