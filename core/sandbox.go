@@ -62,7 +62,7 @@ func Create(o Options) (*Sandbox, error) {
 		}
 		prepare = func(ctx context.Context) error { return clear(ctx, cfg, max(grace, 0)) }
 	}
-	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, prepare, killed(cfg))}, nil
+	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, prepare, killed(cfg), undo(cfg))}, nil
 }
 
 // Open returns a handle that does not own a living sandbox.

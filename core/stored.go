@@ -52,7 +52,7 @@ func StartStored(o Options) (*Sandbox, error) {
 	if err := openMounts(&cfg, mounts.Specs(cfg.Mounts)); err != nil {
 		return nil, err
 	}
-	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, nil, killed(cfg))}, nil
+	return &Sandbox{handle.Start(path, cfg, cfg.BootTimeout, nil, killed(cfg), nil)}, nil
 }
 
 func getStored(dir, name string) (store.Stored, error) {
@@ -117,25 +117,50 @@ func killed(cfg control.Config) func() {
 		return nil
 	}
 	return func() {
-		root, err := store.OpenExistingRoot(cfg.StateDir)
-		if err != nil || root == nil {
-			return
-		}
-		defer root.Close()
-		claim, err := root.Claim(ownRecord(cfg.Name))
-		if err != nil {
-			return // it runs again already
-		}
-		defer claim.Remove()
-		shelf, err := store.OpenExistingShelf(cfg.StoredDir)
-		if err != nil || shelf == nil {
-			return
-		}
-		defer shelf.Close()
-		if rec, err := shelf.Get(cfg.Name); err == nil && rec.Running {
-			rec.Running, rec.LastCause, rec.EndedMS = false, handle.CauseKilled, time.Now().UnixMilli()
-			shelf.Put(rec)
-		}
+		onShelf(cfg, func(shelf *store.Shelf, rec store.Stored) {
+			if rec.Running {
+				rec.Running, rec.LastCause, rec.EndedMS = false, handle.CauseKilled, time.Now().UnixMilli()
+				shelf.Put(rec)
+			}
+		})
+	}
+}
+
+// undo forgets what a create that failed has stored: one that was given up when the
+// supervisor was up already. Another create's record of the name stays.
+func undo(cfg control.Config) func() {
+	if !cfg.Stored {
+		return nil
+	}
+	return func() {
+		onShelf(cfg, func(shelf *store.Shelf, rec store.Stored) {
+			if rec.CreatedBy == cfg.ID {
+				shelf.Delete(cfg.Name)
+			}
+		})
+	}
+}
+
+// onShelf acts on the stored record of a sandbox that does not run, while nobody
+// else can. One that runs again, or is not stored, is left alone.
+func onShelf(cfg control.Config, act func(*store.Shelf, store.Stored)) {
+	root, err := store.OpenExistingRoot(cfg.StateDir)
+	if err != nil || root == nil {
+		return
+	}
+	defer root.Close()
+	claim, err := root.Claim(ownRecord(cfg.Name))
+	if err != nil {
+		return
+	}
+	defer claim.Remove()
+	shelf, err := store.OpenExistingShelf(cfg.StoredDir)
+	if err != nil || shelf == nil {
+		return
+	}
+	defer shelf.Close()
+	if rec, err := shelf.Get(cfg.Name); err == nil {
+		act(shelf, rec)
 	}
 }
 

@@ -61,6 +61,7 @@ type Sandbox struct {
 	nextID   uint64
 	boot     chan error // the supervisor's answer, one
 	onKilled func()     // after a kill of ours, before Done; may be nil
+	undo     func()     // after a start that failed, before Ready; may be nil
 
 	requests sync.WaitGroup // stops and drains on their way
 }
@@ -81,10 +82,11 @@ var (
 // Start launches a supervisor and returns at once, in state starting. It takes
 // ownership of the configuration's open mounts. prepare,
 // unless nil, runs first and may take its time; killed, unless nil, after a
-// SIGKILL, when the supervisor could not note its end itself.
-func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed func()) *Sandbox {
+// SIGKILL, when the supervisor could not note its end itself; undo, unless nil, after
+// a start that failed, which may have come too late for the supervisor to know.
+func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed, undo func()) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
-	s.onKilled, s.storedDir = killed, cfg.StoredDir
+	s.onKilled, s.undo, s.storedDir = killed, undo, cfg.StoredDir
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancelStart = cancel
 	logf(s.name, 0, "create")
@@ -147,6 +149,9 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	}
 	if err != nil {
 		freeSlot(cfg)
+		if s.undo != nil {
+			s.undo()
+		}
 		s.failStart(err)
 		return
 	}

@@ -78,7 +78,7 @@ func (k *stored) fill(cfg *control.Config, created time.Time) error {
 	kept.ID, kept.StateDir, kept.StoredDir, kept.OwnerPid, kept.Detached = "", "", "", 0, false
 	kept.Metrics = nil
 	raw, err := json.Marshal(kept)
-	k.rec = store.Stored{Name: cfg.Name, Labels: cfg.Labels, Config: raw, CreatedMS: created.UnixMilli()}
+	k.rec = store.Stored{Name: cfg.Name, Labels: cfg.Labels, Config: raw, CreatedMS: created.UnixMilli(), CreatedBy: cfg.ID}
 	return err
 }
 

@@ -25,6 +25,7 @@ type Stored struct {
 	Labels    []string        `json:"labels,omitempty"`
 	Config    json.RawMessage `json:"config"`
 	CreatedMS int64           `json:"created_unix_ms"`
+	CreatedBy string          `json:"created_by"` // id of the first run
 	Runs      int             `json:"runs"`
 	Running   bool            `json:"running"`    // a supervisor set it and did not live to clear it: crashed
 	LastCause uint32          `json:"last_cause"` // MSB_CAUSE_* of the last run
