@@ -94,7 +94,11 @@ type Usage struct {
 	CPUTime              time.Duration // of all programs
 	MemoryBytes          uint64        // now, in-memory files included
 	MemoryPeakBytes      uint64        // highest seen by the engine
-	NetworkReceivedBytes uint64        // loopback not counted
+	OverlayBytes         uint64        // in-memory files: changes to the root, tmpfs
+	DiskReadBytes        uint64        // from and to storage, by the engine's processes
+	DiskWrittenBytes     uint64
+	DiskKnown            bool
+	NetworkReceivedBytes uint64 // loopback not counted
 	NetworkSentBytes     uint64
 }
 

@@ -82,7 +82,12 @@ func toSample(u engine.Usage, programs uint64, uptime time.Duration, last metric
 			metrics.HasNetworkSent | metrics.HasPrograms | metrics.HasUptime,
 		CPUTime: u.CPUTime, MemoryUsedBytes: u.MemoryBytes, MemoryPeakBytes: u.MemoryPeakBytes,
 		NetworkReceivedBytes: u.NetworkReceivedBytes, NetworkSentBytes: u.NetworkSentBytes,
-		Programs: programs, Uptime: uptime,
+		OverlayUsedBytes: u.OverlayBytes, Programs: programs, Uptime: uptime,
+	}
+	next.Present |= metrics.HasOverlayUsed
+	if u.DiskKnown {
+		next.Present |= metrics.HasDiskRead | metrics.HasDiskWritten
+		next.DiskReadBytes, next.DiskWrittenBytes = u.DiskReadBytes, u.DiskWrittenBytes
 	}
 	if wall := uptime - last.Uptime; last.Uptime > 0 && wall > 0 {
 		next.Present |= metrics.HasCPUPermille

@@ -2,8 +2,13 @@ package gvisor
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/sentry/control"
 	"gvisor.dev/gvisor/runsc/boot"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -20,10 +25,16 @@ func (m *machine) Usage(ctx context.Context) (engine.Usage, error) {
 	if err != nil {
 		return engine.Usage{}, m.rpcError(err, "memory usage")
 	}
+	var memory control.MemoryUsage
+	if _, err := m.rpc.call(ctx, boot.UsageCollect, &control.MemoryUsageOpts{Full: true}, &memory); err != nil {
+		return engine.Usage{}, m.rpcError(err, "memory usage")
+	}
 	u := engine.Usage{
 		CPUTime:     time.Duration(out.ContainerUsage[m.id]),
 		MemoryBytes: used, MemoryPeakBytes: m.memory.peak.Load(),
+		OverlayBytes: memory.Tmpfs,
 	}
+	u.DiskReadBytes, u.DiskWrittenBytes, u.DiskKnown = m.diskBytes()
 	for _, n := range out.Event.Data.NetworkInterfaces {
 		if n.Name != "lo" {
 			u.NetworkReceivedBytes += n.RxBytes
@@ -31,4 +42,34 @@ func (m *machine) Usage(ctx context.Context) (engine.Usage, error) {
 		}
 	}
 	return u, nil
+}
+
+// diskBytes sums what sentry and gofer have read from and written to storage: files
+// of the host in the page cache cost nothing and are not counted, as in proc(5).
+func (m *machine) diskBytes() (read, written uint64, known bool) {
+	pids := []int{m.pid}
+	m.mu.Lock()
+	if m.container != nil {
+		if gofer := m.container.GoferPid.Load(); gofer > 0 {
+			pids = append(pids, gofer)
+		}
+	}
+	m.mu.Unlock()
+	for _, pid := range pids {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+		if err != nil {
+			return 0, 0, false
+		}
+		for _, line := range strings.Split(string(data), "\n") {
+			name, value, _ := strings.Cut(line, ": ")
+			n, _ := strconv.ParseUint(value, 10, 64)
+			switch name {
+			case "read_bytes":
+				read += n
+			case "write_bytes":
+				written += n
+			}
+		}
+	}
+	return read, written, true
 }
