@@ -48,6 +48,12 @@ func (s *supervisor) sample() {
 	defer tick.Stop()
 	var last metrics.Sample
 	for n := 0; ; n++ {
+		// The first sample after the first interval: the start belongs to the first program.
+		select {
+		case <-tick.C:
+		case <-s.ending:
+			return
+		}
 		s.mu.Lock()
 		programs := uint64(len(s.programs))
 		s.mu.Unlock()
@@ -57,11 +63,6 @@ func (s *supervisor) sample() {
 				return
 			}
 			last = next
-		}
-		select {
-		case <-tick.C:
-		case <-s.ending:
-			return
 		}
 	}
 }

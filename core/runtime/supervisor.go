@@ -312,12 +312,19 @@ func machineCause(c engine.Cause) uint32 {
 	return handle.CauseStopped
 }
 
+// sweepDelay is how long after its start a sandbox sweeps for others.
+const sweepDelay = 250 * time.Millisecond
+
 // sweepOthers takes away what dead sandboxes of the same state root left. The
 // channel is closed once it has.
 func (s *supervisor) sweepOthers() <-chan struct{} {
 	swept := make(chan struct{})
 	go func() {
 		defer close(swept)
+		select { // the start belongs to the first program
+		case <-time.After(sweepDelay):
+		case <-s.ending:
+		}
 		root, err := store.OpenExistingRoot(s.cfg.StateDir) // ours is closed at the end
 		if err != nil || root == nil {
 			return
