@@ -130,10 +130,13 @@ func TestFollowerOfAKilledSandbox(t *testing.T) {
 	o := options(t, "killed")
 	o.Stored, o.LogMaxBytes = true, logs.MinFileBytes
 	for run := range harness.Repeat(4, 30) {
-		sb, err := core.Create(o)
+		begin := core.Create
 		if run > 0 {
-			sb, err = core.StartStored(core.Options{Name: o.Name, MsbPath: o.MsbPath, State: o.State})
+			begin = func(core.Options) (*core.Sandbox, error) {
+				return core.StartStored(core.Options{Name: o.Name, MsbPath: o.MsbPath, State: o.State})
+			}
 		}
+		sb, err := begin(o)
 		require.NoError(t, err)
 		harness.Wait(t, sb.Ready(), "the sandbox")
 		require.NoError(t, sb.StartErr())
