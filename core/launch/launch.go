@@ -72,7 +72,7 @@ const maxStartup = 256
 func parseStartup(line []byte, path string, pid int) error {
 	var s Startup
 	if err := json.Unmarshal(line, &s); err != nil {
-		return fault.New(fault.Launch, fault.StageLaunch, "%s: not a supervisor: its first line is %s", path, quote(line))
+		return fault.New(fault.Launch, fault.StageLaunch, "%s: not a supervisor: its first line is %s", path, Quote(line))
 	}
 	if s.Protocol != control.Protocol {
 		return fault.New(fault.Launch, fault.StageLaunch,
@@ -84,8 +84,8 @@ func parseStartup(line []byte, path string, pid int) error {
 	return nil
 }
 
-// quote shows bytes that came from elsewhere in one short line.
-func quote(b []byte) string {
+// Quote shows bytes that came from elsewhere in one short line.
+func Quote(b []byte) string {
 	const most = 80
 	if len(b) > most {
 		return fmt.Sprintf("%q…", b[:most])

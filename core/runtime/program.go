@@ -12,6 +12,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
 
 // program is one program of one client.
@@ -91,7 +92,7 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	}
 	failpoint.Point("start.running")
 	p.started(process)
-	p.note(&req, "%s started, process %d", quote(req.Argv[0]), process.PID())
+	p.note(&req, "%s started, process %d", launch.Quote(req.Argv[0]), process.PID())
 	p.client.reply(request, control.StartReply{Number: p.number}, nil)
 	stop := p.limitWall(req.WallLimit, process)
 	status, err := process.Wait()
@@ -135,7 +136,7 @@ func startError(err error, argv0 []byte) error {
 	if errors.As(err, &own) {
 		return own
 	}
-	return fault.Wrap(err, fault.Exec, fault.StageExec, "start "+quote(argv0))
+	return fault.Wrap(err, fault.Exec, fault.StageExec, "start "+launch.Quote(argv0))
 }
 
 func texts(in [][]byte) []string {

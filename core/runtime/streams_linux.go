@@ -188,11 +188,3 @@ func (s *streams) flush(ending <-chan struct{}) {
 		}
 	}
 }
-
-func quote(b []byte) string {
-	const most = 80
-	if len(b) > most {
-		return fmt.Sprintf("%q…", b[:most])
-	}
-	return fmt.Sprintf("%q", b)
-}
