@@ -61,7 +61,7 @@ type Sandbox struct {
 	nextID   uint64
 	boot     chan error // the supervisor's answer, one
 	onKilled func()     // after a kill of ours, before Done; may be nil
-	undo     func()     // after a start that failed, before Ready; may be nil
+	undo     func()     // after a start that we gave up, before Ready; may be nil
 
 	requests sync.WaitGroup // stops and drains on their way
 }
@@ -83,7 +83,8 @@ var (
 // ownership of the configuration's open mounts. prepare,
 // unless nil, runs first and may take its time; killed, unless nil, after a
 // SIGKILL, when the supervisor could not note its end itself; undo, unless nil, after
-// a start that failed, which may have come too late for the supervisor to know.
+// a start that was given up, perhaps too late for the supervisor to know. It is not
+// for a supervisor that crashed: what that has stored tells of the crash.
 func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed, undo func()) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
 	s.onKilled, s.undo, s.storedDir = killed, undo, cfg.StoredDir
@@ -149,7 +150,7 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	}
 	if err != nil {
 		freeSlot(cfg)
-		if s.undo != nil {
+		if s.undo != nil && s.gaveUp(ctx) {
 			s.undo()
 		}
 		s.failStart(err)
@@ -222,6 +223,14 @@ func (s *Sandbox) drainEvents() {
 		client.Close()
 		<-client.Closed()
 	}
+}
+
+// gaveUp tells whether a start failed because it was cancelled, closed, killed or
+// took too long, as opposed to the supervisor failing.
+func (s *Sandbox) gaveUp(ctx context.Context) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ctx.Err() != nil || s.closing || s.killed
 }
 
 // nowRunning marks the start's success; false when it was given up meanwhile.
