@@ -33,7 +33,7 @@ build/bench/bench: $(wildcard bench/*.go) go.mod
 	CGO_ENABLED=0 $(GO) build -o $@ ./bench
 
 build/bench/host: $(addprefix $(BENCH_SRC)/,host.c lives.c processes.c host.h processes.h serve.h pattern.h) \
-		include/microsandbox.h | lib
+		$(HEADERS) | lib
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_CFLAGS) -pthread -Iinclude -o $@ $(filter %.c,$^) \
 		-Lbuild/lib -l:libmicrosandbox.so.0 -Wl,-rpath,'$$ORIGIN/../lib'

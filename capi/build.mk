@@ -7,8 +7,9 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 LIBEXECDIR ?= $(PREFIX)/libexec
 
+HEADERS := include/microsandbox.h $(wildcard include/microsandbox/*.h)
 MODULE := github.com/libmicrosandbox/microsandbox
-version_part = $(shell sed -n 's/^.define MSB_VERSION_$(1) //p' include/microsandbox.h)
+version_part = $(shell sed -n 's/^.define MSB_VERSION_$(1) //p' include/microsandbox/base.h)
 VERSION_MAJOR := $(call version_part,MAJOR)
 VERSION := $(VERSION_MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
 
@@ -18,7 +19,7 @@ LIB_DEBUG := build/debug/libmicrosandbox.so
 LIB_MAX_BYTES := 8388608
 
 LIB_SOURCES := $(shell find capi core -name '*.[ch]' -o -name '*.go' ! -name '*_test.go' ! -path 'core/runtime/*' \
-	! -path 'core/engine/*') capi/libmicrosandbox.map include/microsandbox.h go.mod go.sum capi/build.mk
+	! -path 'core/engine/*') capi/libmicrosandbox.map $(HEADERS) go.mod go.sum capi/build.mk
 
 # A user's Go settings may turn cgo off, hence GOENV.
 LIB_GO := GOENV=off GOFLAGS= CGO_ENABLED=1 nice go build -buildmode=c-shared -trimpath -buildvcs=false
@@ -52,11 +53,13 @@ endef
 
 .PHONY: install-lib
 install-lib: lib
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/microsandbox $(DESTDIR)$(INCLUDEDIR)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/microsandbox \
+		$(DESTDIR)$(INCLUDEDIR)/microsandbox
 	install -m 755 $(LIB) $(DESTDIR)$(LIBDIR)/
 	ln -sfn $(notdir $(LIB)) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sfn $(SONAME) $(DESTDIR)$(LIBDIR)/libmicrosandbox.so
 	install -m 644 include/microsandbox.h $(DESTDIR)$(INCLUDEDIR)/
+	install -m 644 $(wildcard include/microsandbox/*.h) $(DESTDIR)$(INCLUDEDIR)/microsandbox/
 	$(call lib_configure,capi/microsandbox.pc.in,$(DESTDIR)$(LIBDIR)/pkgconfig/microsandbox.pc)
 	$(call lib_configure,capi/microsandboxConfig.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/microsandbox/microsandboxConfig.cmake)
 	$(call lib_configure,capi/microsandboxConfigVersion.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/microsandbox/microsandboxConfigVersion.cmake)

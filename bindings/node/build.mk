@@ -19,7 +19,7 @@ build/node/headers/node_modules/node-api-headers/include/node_api.h:
 	@mkdir -p build/node/headers
 	$(NPM) install --silent --no-audit --no-fund --no-save --prefix build/node/headers node-api-headers@1.9.0
 
-build/node/microsandbox.node: $(NODE_SRC) bindings/node/src/addon.h include/microsandbox.h $(NODE_HEADERS) | lib
+build/node/microsandbox.node: $(NODE_SRC) bindings/node/src/addon.h $(HEADERS) $(NODE_HEADERS) | lib
 	@mkdir -p build/node
 	$(CC) $(NODE_CFLAGS) -shared -Iinclude -I$(dir $(NODE_HEADERS)) -o $@.tmp $(NODE_SRC) \
 		-Lbuild/lib -l:libmicrosandbox.so.0 -Wl,-rpath,'$$ORIGIN' -Wl,--as-needed

@@ -32,14 +32,18 @@ func open(t *testing.T) *elf.File {
 	return f
 }
 
-// names returns what a pattern's group matches in a file, sorted.
-func names(t *testing.T, path, pattern string) []string {
+// names returns what a pattern's group matches in files, sorted.
+func names(t *testing.T, files, pattern string) []string {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	paths, err := filepath.Glob(files)
 	require.NoError(t, err)
 	var found []string
-	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
-		found = append(found, m[1])
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			found = append(found, m[1])
+		}
 	}
 	slices.Sort(found)
 	return found
@@ -60,7 +64,7 @@ func TestExportsAreTheMapAndTheHeader(t *testing.T) {
 	}
 	slices.Sort(exported)
 	listed := names(t, root+"/capi/libmicrosandbox.map", `(?m)^\t\t(msb_\w+);$`)
-	declared := names(t, root+"/include/microsandbox.h", `(?m)^MSB_API [\w *]*?(msb_\w+)\(`)
+	declared := names(t, root+"/include/microsandbox/*.h", `(?m)^MSB_API [\w *]*?(msb_\w+)\(`)
 	assert.Equal(t, listed, exported)
 	assert.Equal(t, declared, exported)
 	assert.GreaterOrEqual(t, len(exported), 21)
@@ -78,7 +82,7 @@ func TestLibraryNamesAndNeeds(t *testing.T) {
 	}
 	real, err := filepath.EvalSymlinks(library)
 	require.NoError(t, err)
-	version := names(t, root+"/include/microsandbox.h", `#define MSB_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)`)
+	version := names(t, root+"/include/microsandbox/base.h", `#define MSB_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)`)
 	assert.Len(t, version, 3)
 	assert.Regexp(t, `^libmicrosandbox\.so\.\d+\.\d+\.\d+$`, filepath.Base(real))
 	info, err := os.Stat(library)

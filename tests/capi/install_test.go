@@ -64,7 +64,7 @@ int main(void)
 func TestInstalledFiles(t *testing.T) {
 	dest := install(t)
 	prefix := dest + "/opt/msb"
-	for _, file := range []string{"include/microsandbox.h", "lib/libmicrosandbox.so", "lib/libmicrosandbox.so.0", "lib/pkgconfig/microsandbox.pc"} {
+	for _, file := range []string{"include/microsandbox.h", "include/microsandbox/base.h", "lib/libmicrosandbox.so", "lib/libmicrosandbox.so.0", "lib/pkgconfig/microsandbox.pc"} {
 		_, err := os.Stat(filepath.Join(prefix, file))
 		assert.NoError(t, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +51,10 @@ func compile(t *testing.T, output string, sources ...string) {
 	// gcc reads these unseen by go test, which keeps the results of unchanged inputs.
 	inputs, err := filepath.Glob("c/*.[ch]")
 	require.NoError(t, err)
-	for _, input := range append(inputs, append(sources, filepath.Join(root, "include/microsandbox.h"))...) {
+	headers, err := filepath.Glob(filepath.Join(root, "include/microsandbox/*.h"))
+	require.NoError(t, err)
+	headers = append(headers, filepath.Join(root, "include/microsandbox.h"))
+	for _, input := range slices.Concat(inputs, sources, headers) {
 		_, err := os.Stat(input)
 		require.NoError(t, err)
 	}

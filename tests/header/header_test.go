@@ -4,9 +4,13 @@
 package header
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,9 +18,8 @@ import (
 )
 
 const (
-	root       = "../.."
-	include    = root + "/include"
-	headerPath = include + "/microsandbox.h"
+	root    = "../.."
+	include = root + "/include"
 )
 
 var warnings = []string{"-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", include}
@@ -34,6 +37,30 @@ func write(t *testing.T, name, text string) string {
 	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
+}
+
+// parts returns the headers that microsandbox.h includes, in its order.
+func parts(t *testing.T) []string {
+	t.Helper()
+	main, err := os.ReadFile(include + "/microsandbox.h")
+	require.NoError(t, err)
+	var found []string
+	for _, m := range regexp.MustCompile(`(?m)^#include "(microsandbox/\w+\.h)"`).FindAllStringSubmatch(string(main), -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+// wholeHeader returns the text of all parts.
+func wholeHeader(t *testing.T) string {
+	t.Helper()
+	var whole strings.Builder
+	for _, part := range parts(t) {
+		text, err := os.ReadFile(filepath.Join(include, part))
+		require.NoError(t, err)
+		whole.Write(text)
+	}
+	return whole.String()
 }
 
 // use includes the header twice and spells every initialiser.
@@ -76,6 +103,31 @@ func TestHeaderCompilesWithoutWarnings(t *testing.T) {
 			assert.Error(t, err, "the warnings are in force")
 		})
 	}
+}
+
+// No part is left out of microsandbox.h, none is too long to read, and each is
+// complete by itself: no order of inclusion matters.
+func TestEachPartCompilesAlone(t *testing.T) {
+	files, err := filepath.Glob(include + "/microsandbox/*.h")
+	require.NoError(t, err)
+	var names []string
+	for _, file := range files {
+		names = append(names, "microsandbox/"+filepath.Base(file))
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, bytes.Count(text, []byte("\n")), 600, file)
+	}
+	require.ElementsMatch(t, names, parts(t), "microsandbox.h includes every part once")
+	for _, name := range names {
+		alone := write(t, "alone.c", fmt.Sprintf("#include %q\n#include %q\n", name, name))
+		out, err := compile(t, "gcc", "c", "c99", alone)
+		assert.NoError(t, err, "%s: %s", name, out)
+		out, err = compile(t, "g++", "c++", "c++98", alone)
+		assert.NoError(t, err, "%s: %s", name, out)
+	}
+	lacking := write(t, "lacking.c", "msb_result lacks_its_types(msb_handle handle);\n")
+	_, err = compile(t, "gcc", "c", "c99", lacking)
+	assert.Error(t, err, "a part without its includes is noticed")
 }
 
 // Old-style prototypes and hidden padding would differ between compilers.

@@ -1,6 +1,6 @@
-// The tables of lib/names.js against microsandbox.h.
+// The tables of lib/names.js against the headers.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
 
 import {
@@ -8,7 +8,10 @@ import {
   STDIO, signalName,
 } from "../lib/names.js";
 
-const header = readFileSync(new URL("../../../include/microsandbox.h", import.meta.url), "utf8");
+const headers = new URL("../../../include/microsandbox/", import.meta.url);
+const header = readdirSync(headers)
+  .map((name) => readFileSync(new URL(name, headers), "utf8"))
+  .join("\n");
 
 function defined(prefix) {
   const found = [...header.matchAll(new RegExp(`^#define (${prefix}\\w+) +\\(?(-?(?:0x)?[0-9a-f]+)u?\\)?`, "gm"))];
