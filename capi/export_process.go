@@ -72,3 +72,14 @@ func msbgo_process_stdio(h C.msb_handle, which C.uint32_t, out *C.msb_os_fd, e *
 	*out = C.msb_os_fd(fd)
 	return C.MSB_OK
 }
+
+//export msbgo_process_number
+func msbgo_process_number(h C.msb_handle, out *C.uint64_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findProcess(uint64(h))
+	if err != nil {
+		return fail(e, err)
+	}
+	*out = C.uint64_t(o.process.Number())
+	return C.MSB_OK
+}

@@ -463,6 +463,17 @@ msb_result msb_process_stdio(msb_handle process, uint32_t which, msb_os_fd *out,
 	return msbc_settle(err, &own, result);
 }
 
+msb_result msb_process_number(msb_handle process, uint64_t *out, msb_error *err)
+{
+	msb_error own;
+
+	GUARD(err);
+	if (out == NULL)
+		return missing(err, "out");
+	*out = 0;
+	return msbc_settle(err, &own, msbgo_process_number(process, out, &own));
+}
+
 /* ---- any handle -------------------------------------------------------- */
 
 msb_result msb_kill(msb_handle handle, int32_t signo, msb_error *err)

@@ -353,6 +353,8 @@ export class Sandbox {
 export class Process {
   private constructor();
 
+  /** What the log calls it: `program` of LogOptions and LogEntry. */
+  readonly number: number;
   /** Write end; null unless stdin is "pipe". Call end() when there is no more. */
   readonly stdin: Socket | null;
   /** Read ends; null unless "pipe". A program whose output is not read stops when the pipe is full. */

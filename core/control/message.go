@@ -201,9 +201,11 @@ type InfoReply struct {
 	Receipt      []string `json:"receipt"`
 }
 
-// ExitedEvent tells how a program ended. Cause is an MSB_CAUSE_* number.
+// ExitedEvent tells how a program ended. Cause is an MSB_CAUSE_* number. Number is
+// that of StartReply, which may be read later than the event.
 type ExitedEvent struct {
 	Program uint64        `json:"p"`
+	Number  uint64        `json:"n,omitempty"`
 	Cause   uint32        `json:"cause"`
 	Code    int32         `json:"code"`
 	Signal  int32         `json:"signal"`

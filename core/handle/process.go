@@ -157,11 +157,17 @@ func (p *Process) Outcome() Outcome {
 }
 
 // Number is the program's number in its sandbox, by which the log knows it; 0 while
-// it starts.
+// it starts, or when it never ran.
 func (p *Process) Number() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.number
+}
+
+func (p *Process) numbered(number uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.number = number
 }
 
 func (p *Process) running(number uint64) {
@@ -211,6 +217,7 @@ func (s *Sandbox) programExited(e control.ExitedEvent) {
 	p := s.programs[e.Program]
 	s.mu.Unlock()
 	if p != nil {
+		p.numbered(e.Number)
 		p.end(Outcome{
 			Cause: e.Cause, ExitCode: e.Code, Signal: e.Signal, WallTime: e.Wall, CPUTime: e.CPU, MemoryPeak: e.MemoryPeak,
 		}, nil)

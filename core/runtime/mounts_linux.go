@@ -73,23 +73,9 @@ func (s *supervisor) lockImages(cfg engine.Config) error {
 }
 
 func (s *supervisor) lockImage(file *os.File, path string) error {
-	held, err := disklock.LockFile(file, path, disklock.Shared, s.sandboxOf)
+	held, err := disklock.LockFile(file, path, disklock.Shared, s.root.NameOf)
 	if err != nil {
 		return err
 	}
 	return s.locks.Add(held)
-}
-
-// sandboxOf names the sandbox of a supervisor in the same state directory.
-func (s *supervisor) sandboxOf(pid int) string {
-	records, err := s.root.List()
-	if err != nil {
-		return ""
-	}
-	for _, r := range records {
-		if r.Supervisor.Pid == pid {
-			return r.Name
-		}
-	}
-	return ""
 }

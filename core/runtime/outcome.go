@@ -30,7 +30,7 @@ func (p *program) limitWall(limit time.Duration, process engine.Process) (stop f
 // exited tells how a program ended, and which of its limits did it.
 func (p *program) exited(status syscall.WaitStatus, used engine.ProgramUsage, limits []control.Rlimit,
 	wall time.Duration) control.ExitedEvent {
-	e := control.ExitedEvent{Program: p.id, Code: -1, Wall: wall, CPU: used.CPUTime, MemoryPeak: used.MemoryPeak}
+	e := control.ExitedEvent{Program: p.id, Number: p.number, Code: -1, Wall: wall, CPU: used.CPUTime, MemoryPeak: used.MemoryPeak}
 	if !status.Signaled() {
 		e.Cause, e.Code = handle.CauseExited, int32(status.ExitStatus())
 		return e

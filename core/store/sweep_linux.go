@@ -34,6 +34,21 @@ func (r *Root) List() ([]Record, error) {
 	return records, nil
 }
 
+// NameOf names the sandbox of a supervisor in this state directory; "" for any
+// other process.
+func (r *Root) NameOf(pid int) string {
+	records, err := r.List()
+	if err != nil {
+		return ""
+	}
+	for _, rec := range records {
+		if rec.Supervisor.Pid == pid {
+			return rec.Name
+		}
+	}
+	return ""
+}
+
 // Find returns the record and open directory (the caller's to close) of a
 // living sandbox; NotFound when there is none.
 func (r *Root) Find(name string) (Record, *os.File, error) {

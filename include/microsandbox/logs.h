@@ -23,7 +23,7 @@ typedef struct msb_logs_options {
 	uint32_t reserved;
 	int64_t tail_lines;     /* only the last lines; 0 = all, negative = none that is there already */
 	int64_t since_unix_ms;  /* only what was said then or later */
-	uint64_t program;       /* only of this one; 0 = of all and the supervisor */
+	uint64_t program;       /* only of this one (msb_process_number); 0 = of all and the supervisor */
 } msb_logs_options;
 #define MSB_LOGS_OPTIONS_INIT { (uint32_t)sizeof(msb_logs_options), 0, 0, 0, 0, 0, 0 }
 

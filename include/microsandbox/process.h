@@ -95,6 +95,12 @@ MSB_API msb_result msb_process_start(msb_handle sandbox, const msb_process_optio
  */
 MSB_API msb_result msb_process_stdio(msb_handle process, uint32_t which, msb_os_fd *out, msb_error *err);
 
+/*
+ * The program's number in its sandbox, by which the log knows it: see
+ * msb_log_frame. It stays after the end; 0 while it is starting, or never ran.
+ */
+MSB_API msb_result msb_process_number(msb_handle process, uint64_t *out, msb_error *err);
+
 #ifdef __cplusplus
 }
 #endif

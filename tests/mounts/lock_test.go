@@ -15,6 +15,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	rootimage "github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
+	"github.com/libmicrosandbox/microsandbox/core/store"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
@@ -38,6 +39,25 @@ func exclusive(t testing.TB, path string) bool {
 		t.Skip("needs flock of util-linux")
 	}
 	return exec.Command(flock, "--exclusive", "--nonblock", path, "true").Run() == nil
+}
+
+// reader starts a process that has the image locked for reading.
+func reader(t testing.TB, path string) *exec.Cmd {
+	t.Helper()
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, unix.Flock(int(file.Fd()), unix.LOCK_SH))
+	cmd := exec.Command("cat")
+	cmd.ExtraFiles = []*os.File{file}
+	_, err = cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	require.NoError(t, file.Close())
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return cmd
 }
 
 // locked are the ways in which a sandbox has an image.
@@ -77,8 +97,7 @@ func TestImageIsLockedAsLongAsTheSupervisorLives(t *testing.T) {
 	}
 }
 
-// TestImageThatIsHeldIsRefused: with the holder's process id, and its sandbox
-// where one has it.
+// TestImageThatIsHeldIsRefused: with the holder's process id.
 func TestImageThatIsHeldIsRefused(t *testing.T) {
 	for kind, options := range locked(t) {
 		t.Run(kind, func(t *testing.T) {
@@ -93,10 +112,39 @@ func TestImageThatIsHeldIsRefused(t *testing.T) {
 			require.Contains(t, e.Message, path)
 			require.Contains(t, e.Message, "exclusive")
 			require.Contains(t, e.Message, fmt.Sprintf("process %d", os.Getpid()))
-			sb := harness.Create(t, options(path))
+			harness.Create(t, options(path))
+		})
+	}
+}
 
-			_, err = disklock.Lock(path, disklock.Exclusive, nil)
-			require.ErrorContains(t, err, fmt.Sprint(sb.Pid()))
+// TestConflictNamesTheSandbox: with what supervisors ask for the name. A process that
+// has nothing to do with sandboxes is named as such beside it.
+func TestConflictNamesTheSandbox(t *testing.T) {
+	for kind, options := range locked(t) {
+		t.Run(kind, func(t *testing.T) {
+			path := image(t)
+			o := options(path)
+			o.Name = "the reader"
+			sb := harness.Create(t, o)
+			root, err := store.OpenExistingRoot(o.State.Dir)
+			require.NoError(t, err)
+			defer root.Close()
+			_, err = disklock.Lock(path, disklock.Exclusive, root.NameOf)
+			e := fault.From(err)
+			require.Equal(t, fault.State, e.Code, e.Message)
+			require.Equal(t, fmt.Sprintf("disk image %q: no exclusive (read-write) lock: held shared (read-only) by "+
+				"sandbox \"the reader\" (pid %d); wait for them to end, or attach it read-only", path, sb.Pid()), e.Message)
+
+			stranger := reader(t, path)
+			_, err = disklock.Lock(path, disklock.Exclusive, root.NameOf)
+			require.ErrorContains(t, err, fmt.Sprintf("sandbox \"the reader\" (pid %d)", sb.Pid()))
+			require.ErrorContains(t, err, fmt.Sprintf("process %d (", stranger.Process.Pid))
+			require.NoError(t, stranger.Process.Kill())
+			stranger.Wait()
+			harness.End(t, sb)
+			free, err := disklock.Lock(path, disklock.Exclusive, root.NameOf)
+			require.NoError(t, err)
+			require.NoError(t, free.Close())
 		})
 	}
 }

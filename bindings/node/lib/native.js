@@ -77,6 +77,7 @@ export const native = {
   sandboxStop: call("sandboxStop"),
   processStart: call("processStart"),
   processStdio: call("processStdio"),
+  processNumber: call("processNumber"),
   kill: call("kill"),
   tryWait: call("tryWait"),
   fd: call("fd"),

@@ -4,6 +4,7 @@ export class Process {
 
   constructor(program) {
     this.#program = program;
+    this.number = program.number;
     [this.stdin, this.stdout, this.stderr] = program.pipes.map((pipe) => pipe?.socket ?? null);
   }
 

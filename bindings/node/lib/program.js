@@ -58,6 +58,8 @@ export class Program {
     this.#handle = native.processStart(sandbox, given);
     /** {fd, socket} of stdin, stdout and stderr, or null where there is no pipe. */
     this.pipes = [null, null, null];
+    /** What the log calls the program; 0 while it is starting, or when it never ran. */
+    this.number = 0;
     try {
       this.#done = new Watch(this.#handle, EVENT.done);
       given.stdio.forEach(([kind], which) => {
@@ -76,6 +78,7 @@ export class Program {
     await this.#done.fired;
     this.#ended = true;
     try {
+      this.number = native.processNumber(this.#handle);
       return endOf(this.#handle);
     } finally {
       native.close(this.#handle);
@@ -114,7 +117,9 @@ export class Program {
     const ready = new Watch(this.#handle, EVENT.ready);
     try {
       await Promise.race([ready.fired, this.outcome()]);
-      if (!this.#ended) native.tryWait(this.#handle);
+      if (this.#ended) return;
+      native.tryWait(this.#handle);
+      this.number = native.processNumber(this.#handle);
     } finally {
       ready.cancel();
     }

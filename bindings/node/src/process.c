@@ -159,8 +159,26 @@ static napi_value process_stdio(napi_env env, napi_callback_info info)
 	return number(env, fd);
 }
 
+/* processNumber(process): what the log calls it; 0 while it is starting. */
+static napi_value process_number(napi_env env, napi_callback_info info)
+{
+	msb_error err = MSB_ERROR_INIT;
+	msb_handle handle;
+	uint64_t program;
+	napi_value args[1];
+
+	if (!get_args(env, info, args, 1) || !get_handle(env, args[0], &handle))
+		return NULL;
+	if (msb_process_number(handle, &program, &err) != MSB_OK) {
+		throw_error(env, &err);
+		return NULL;
+	}
+	return number(env, (double)program);
+}
+
 const napi_property_descriptor process_functions[] = {
 	FUNCTION("processStart", process_start),
 	FUNCTION("processStdio", process_stdio),
+	FUNCTION("processNumber", process_number),
 	FUNCTIONS_END,
 };

@@ -11,7 +11,8 @@ const log = { stdin: "ignore", stdout: "log", stderr: "log" };
 async function logged(sandbox, script) {
   const program = await sandbox.spawn(["sh", "-c", script], log);
   assert.deepEqual([program.stdout, program.stderr], [null, null]);
-  return program.wait();
+  await program.wait();
+  return program.number;
 }
 
 async function all(entries) {
@@ -25,14 +26,15 @@ const text = async (entries) => Buffer.concat((await all(entries)).map(({ data }
 test("sources, programs and bytes", limit, () =>
   withSandbox(async (sandbox) => {
     const began = Date.now();
-    await logged(sandbox, "printf 'one\\377\\0'; echo two >&2");
-    await logged(sandbox, "echo three");
+    assert.equal(await logged(sandbox, "printf 'one\\377\\0'; echo two >&2"), 1);
+    const program = await logged(sandbox, "echo three");
+    assert.equal(program, 2);
     const [out] = await all(sandbox.logs({ sources: ["stdout"] }));
     assert.deepEqual(out.data, Buffer.from("6f6e65ff00", "hex"));
     assert.deepEqual([out.source, out.program, out.missing, out.reason], ["stdout", 1, 0, null]);
     assert.ok(out.time - began > -1000 && out.time - began < 60_000);
     assert.equal(await text(sandbox.logs({ sources: ["stderr"] })), "two\n");
-    assert.equal(await text(sandbox.logs({ sources: ["stdout", "stderr"], program: 2 })), "three\n");
+    assert.equal(await text(sandbox.logs({ sources: ["stdout", "stderr"], program })), "three\n");
     const everything = await all(sandbox.logs());
     assert.deepEqual(new Set(everything.map(({ source }) => source)), new Set(["stdout", "stderr", "supervisor"]));
     const positions = everything.map(({ position }) => position);

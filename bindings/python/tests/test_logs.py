@@ -10,11 +10,14 @@ from typing import Any
 
 from microsandbox import (
     LOG,
+    AsyncSandbox,
     InternalError,
     LogEntry,
     LogSource,
     NotFoundError,
     _arguments,
+    async_logs,
+    logs,
     remove_sandbox,
 )
 from microsandbox._logs import Logs
@@ -33,6 +36,18 @@ class LogsTest(OutlivingCase):
     async def spawn(self, box: Any) -> None:
         async with await box.spawn(["sh", "-c", SCRIPT], stdout=LOG, stderr=LOG) as process:
             self.assertTrue((await process.wait(PATIENCE)).ok)
+            self.assertEqual(process.inner.number, 1)
+
+    async def scenario_numbers(self, api: Any) -> None:
+        async with await api.create() as box:
+            for number, word in enumerate(("first", "second"), 1):
+                process = await box.spawn(["echo", word], stdout=LOG)
+                await process.wait(PATIENCE)
+                await process.close()
+                self.assertEqual(process.inner.number, number)
+                entries = streams(await box.entries(box.inner.logs(program=process.inner.number)))
+                self.assertEqual(said(entries), word.encode() + b"\n")
+                self.assertEqual([entry.program for entry in entries], [number])
 
     async def scenario_options(self, api: Any) -> None:
         async with await api.create(log_max_bytes=1 << 16) as box:
@@ -59,10 +74,10 @@ class LogsTest(OutlivingCase):
 
     async def scenario_follow(self, api: Any) -> None:
         async with await api.create() as box:
-            logs = box.inner.logs(follow=True)
+            following = box.inner.logs(follow=True)
             await self.spawn(box)
             box.inner.stop()
-            entries = await box.entries(logs)
+            entries = await box.entries(following)
             self.assertEqual(said(entries), b"one\ntwo\n")
             self.assertEqual((entries[-1].source, entries[-1].program), (LogSource.SUPERVISOR, None))
             await box.wait(PATIENCE)
@@ -72,10 +87,19 @@ class LogsTest(OutlivingCase):
     async def scenario_stored(self, api: Any) -> None:
         async with await api.create(name="kept", stored=True) as box:
             await self.spawn(box)
-        self.assertEqual(said(await box.entries(box.inner.logs())), b"one\ntwo\n")
-        remove_sandbox("kept")
+        by_name = async_logs if isinstance(box.inner, AsyncSandbox) else logs
+        for entries in (box.inner.logs(), by_name("kept"), by_name("kept", program=1)):
+            self.assertEqual(said(await box.entries(entries)), b"one\ntwo\n")
+        last = await box.entries(by_name("kept", sources=[LogSource.STDOUT], tail=1))
+        self.assertEqual(said(last), b"two\n")
         with self.assertRaises(NotFoundError):
-            box.inner.logs()
+            by_name("kept", state_dir="/nonexistent")
+        with self.assertRaises(ValueError):
+            by_name("")
+        remove_sandbox("kept")
+        for gone in (box.inner.logs, lambda: by_name("kept")):
+            with self.assertRaises(NotFoundError):
+                gone()
 
     def test_refused(self) -> None:
         table: list[dict[str, Any]] = [

@@ -22,6 +22,7 @@ static void refuse_all(msb_handle s, msb_handle p)
 	msb_handle out;
 	uint32_t count;
 	int32_t done, pid;
+	uint64_t number;
 	msb_os_fd fd;
 	char name[8];
 
@@ -43,6 +44,7 @@ static void refuse_all(msb_handle s, msb_handle p)
 	CHECK_RESULT(msb_sandbox_disarm(s, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_process_start(s, &po, &out, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_process_stdio(p, 1, &fd, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_process_number(p, &number, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_kill(s, 9, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_wait(p, -1, &outcome, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_try_wait(p, &done, &outcome, &err), MSB_E_FORKED, &err);

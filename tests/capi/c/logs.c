@@ -228,3 +228,53 @@ REAL(logs_stored)
 	CHECK_OK(msb_sandbox_remove("broken", NULL, &err), &err);
 	CHECK_RESULT(msb_sandbox_remove("broken", NULL, &err), MSB_E_NOT_FOUND, &err);
 }
+
+TEST(number_of_a_program_that_is_starting)
+{
+	msb_error err = MSB_ERROR_INIT;
+	msb_handle s = starting_sandbox(), p = starting_process(s);
+	uint64_t number = 7;
+
+	CHECK_OK(msb_process_number(p, &number, &err), &err);
+	CHECK_INT(number, 0);
+	CHECK_RESULT(msb_process_number(p, NULL, &err), MSB_E_INVALID, &err);
+	CHECK_RESULT(msb_process_number(s, &number, &err), MSB_E_HANDLE, &err);
+	close_and_wait(s);
+	CHECK_INT(msb_close(p), MSB_OK);
+}
+
+/* The number is the log's, of a program that is not logged too, and after the end. */
+REAL(program_numbers)
+{
+	msb_logs_options o = MSB_LOGS_OPTIONS_INIT;
+	msb_sandbox_options so = MSB_SANDBOX_OPTIONS_INIT;
+	msb_error err = MSB_ERROR_INIT;
+	msb_log_frame frame;
+	msb_handle s, p[3];
+	uint64_t number;
+	int fd, i;
+
+	so.name = "counter";
+	CHECK_OK(msb_sandbox_create(&so, &s, &err), &err);
+	for (i = 0; i < 3; i++) {
+		p[i] = start_shell(s, "echo said", i == 1 ? MSB_STDIO_NULL : MSB_STDIO_LOG);
+		CHECK_OK(msb_process_number(p[i], &number, &err), &err);
+		CHECK_INT(number, i + 1);
+	}
+	for (i = 0; i < 3; i++) {
+		CHECK_OK(msb_wait(p[i], 60000, NULL, &err), &err);
+		CHECK_OK(msb_process_number(p[i], &number, &err), &err);
+		CHECK_INT(number, i + 1);
+		o.program = number;
+		o.sources = MSB_LOG_STDOUT;
+		fd = open_log("counter", &o);
+		CHECK((next_entry(fd, &frame) == NULL) == (i == 1));
+		if (i != 1)
+			CHECK_INT(frame.program, number);
+		close(fd);
+		CHECK_OK(msb_close(p[i]), NULL);
+		CHECK_RESULT(msb_process_number(p[i], &number, &err), MSB_E_HANDLE, &err);
+		CHECK_INT(number, 0);
+	}
+	close_and_wait(s);
+}

@@ -17,9 +17,11 @@ from ._async import AsyncProcess, AsyncSandbox
 from ._logs import AsyncLogs, Logs
 from ._sync import Process, Sandbox
 from ._system import (
+    async_logs,
     audit,
     library_version,
     list_sandboxes,
+    logs,
     metrics,
     probe,
     remove_sandbox,
@@ -139,9 +141,11 @@ __all__ = [
     "TimedOutError",
     "TooNewError",
     "UnsupportedError",
+    "async_logs",
     "audit",
     "library_version",
     "list_sandboxes",
+    "logs",
     "metrics",
     "probe",
     "remove_sandbox",

@@ -183,6 +183,12 @@ class ProcessBase:
         self._argv = argv
         handle.what = f"program {argv[0]!r}"
         weakref.finalize(self, handle.abandon)
+        self._number = _ffi.process_number(handle.raw())
+
+    @property
+    def number(self) -> int:
+        """What the log calls it: `program` of LogsOptions and of LogEntry."""
+        return self._number
 
     @property
     def closed(self) -> bool:

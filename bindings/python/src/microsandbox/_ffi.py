@@ -71,6 +71,7 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_sandbox_disarm": [_u64],
     "msb_process_start": [_u64, _p(ProcessOptions), _p(_u64)],
     "msb_process_stdio": [_u64, _u32, _p(_i32)],
+    "msb_process_number": [_u64, _p(_u64)],
     "msb_kill": [_u64, _i32],
     "msb_wait": [_u64, _i64, _p(Outcome)],
     "msb_try_wait": [_u64, _p(_i32), _p(Outcome)],
@@ -426,6 +427,12 @@ def _limits(options: ProcessOptions, arguments: ProcessArguments) -> None:
 def process_stdio(process: int, which: int) -> int:
     out = _i32(-1)
     _call("msb_process_stdio", process, which, ctypes.byref(out))
+    return out.value
+
+
+def process_number(process: int) -> int:
+    out = _u64()
+    _call("msb_process_number", process, ctypes.byref(out))
     return out.value
 
 

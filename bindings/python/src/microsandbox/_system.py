@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Mapping, Optional
 
 from . import _arguments, _ffi
 from ._info import audit_of, entry_of, info_of, metrics_of
-from .types import Audit, Metrics, PathLike, SandboxEntry, SandboxInfo, SandboxOptions
+from ._logs import AsyncLogs, Logs
+from .types import Audit, LogsOptions, Metrics, PathLike, SandboxEntry, SandboxInfo, SandboxOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,6 +36,27 @@ def list_sandboxes(
 def metrics(state_dir: Optional[PathLike] = None) -> list[Metrics]:
     """The last samples of all living sandboxes of a state directory."""
     return [metrics_of(raw) for raw in _ffi.metrics_list(_arguments.directory(state_dir))]
+
+
+def logs(
+    name: str, *, state_dir: Optional[PathLike] = None, **options: Unpack[LogsOptions]
+) -> Logs:
+    """Entries of the log of a sandbox that lives or is stored, to iterate over.
+
+    See LogsOptions; a stored sandbox's failed first start can be read, too.
+    """
+    return Logs(_logs_open(name, state_dir, options))
+
+
+def async_logs(
+    name: str, *, state_dir: Optional[PathLike] = None, **options: Unpack[LogsOptions]
+) -> AsyncLogs:
+    """As logs, for `async for`."""
+    return AsyncLogs(_logs_open(name, state_dir, options))
+
+
+def _logs_open(name: str, state_dir: Optional[PathLike], options: LogsOptions) -> int:
+    return _ffi.logs_open(*_arguments.by_name(name, state_dir), *_arguments.logs(**options))
 
 
 def remove_sandbox(name: str, *, state_dir: Optional[PathLike] = None) -> None:

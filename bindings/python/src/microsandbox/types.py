@@ -207,7 +207,7 @@ class LogsOptions(TypedDict, total=False):
     since: Optional[float]  #: seconds since the epoch: only what was said then or later
     follow: bool  #: goes on until the sandbox ends
     sources: Optional[Sequence[LogSource]]  #: only of these; gaps are told of in any case
-    program: Optional[int]  #: only of this one, from 1 in the order of their start
+    program: Optional[int]  #: only of this one: the number of a Process
 
 
 @dataclass(frozen=True)
