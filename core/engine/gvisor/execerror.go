@@ -1,7 +1,6 @@
 package gvisor
 
 import (
-	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -31,29 +30,8 @@ func startError(text string, p engine.Program) error {
 	}
 	for _, e := range startErrors {
 		if strings.HasSuffix(text, ": "+e.Error()) {
-			return notStarted(stage, unix.Errno(e.Errno()), p)
+			return engine.NotStarted(stage, unix.Errno(e.Errno()), p)
 		}
 	}
 	return fault.New(fault.Exec, stage, "start %q: %s", p.Argv[0], strings.ToValidUTF8(text, "?"))
-}
-
-// notStarted is the error of a program that could not be executed.
-func notStarted(stage fault.Stage, errno unix.Errno, p engine.Program) error {
-	what := fmt.Sprintf("start %q", p.Argv[0])
-	if stage == fault.StageCwd {
-		what = fmt.Sprintf("change to working directory %q", p.Cwd)
-	}
-	hint := ""
-	switch {
-	case stage == fault.StageCwd:
-	case errno == unix.ENOENT && !strings.Contains(p.Argv[0], "/"):
-		hint = "; it is in no directory of the sandbox's PATH"
-	case errno == unix.ENOENT:
-		hint = "; it or its interpreter is not in the sandbox's root"
-	case errno == unix.ENOEXEC:
-		hint = "; it is neither a program for this processor nor a script that starts with #!"
-	}
-	e := fault.New(fault.Exec, stage, "%s: %s%s", what, errno.Error(), hint)
-	e.Errno = errno
-	return e
 }

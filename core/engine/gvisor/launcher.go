@@ -101,9 +101,9 @@ func (m *machine) startLauncher(ctx context.Context, p engine.Program, stdio []*
 		return nil, m.rpcError(err, "start a program")
 	}
 	if i := int(stage >> 16); stage&0xffff == stageRlimit && i < len(p.Rlimits) {
-		return nil, rlimitRefused(p.Rlimits[i], errno)
+		return nil, engine.RlimitRefused(p.Rlimits[i], errno)
 	}
-	return nil, notStarted(stage, errno, p)
+	return nil, engine.NotStarted(stage, errno, p)
 }
 
 // encodeRequest is the launcher's request: see guest/launcher.c.

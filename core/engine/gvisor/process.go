@@ -140,23 +140,10 @@ func fillStdio(given [3]*os.File) ([]*os.File, error) {
 }
 
 func checkProgram(p engine.Program) error {
-	if len(p.Argv) == 0 {
-		return fault.New(fault.Invalid, fault.StageExec, "argv is empty")
-	}
-	if p.Cwd != "" && p.Cwd[0] != '/' {
-		return fault.New(fault.Invalid, fault.StageCwd, "working directory %q: the path must be absolute", p.Cwd)
-	}
-	if err := checkRlimits(p.Rlimits); err != nil {
+	if err := p.Check(); err != nil {
 		return err
 	}
-	for _, list := range [][]string{p.Argv, p.Env, {p.Cwd}} {
-		for _, s := range list {
-			if strings.IndexByte(s, 0) >= 0 {
-				return fault.New(fault.Invalid, fault.StageExec, "%q: contains a NUL byte", s)
-			}
-		}
-	}
-	return nil
+	return checkRlimits(p.Rlimits)
 }
 
 // execArgs is what both ways to start a program have in common. As on Linux, a
