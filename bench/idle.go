@@ -29,12 +29,15 @@ const (
 
 // metrics measures what reading them costs, and what having them does.
 func (m *measurement) metrics(ctx context.Context) ([]figure, error) {
-	read, err := m.metricsRead(ctx)
-	if err != nil {
-		return nil, err
+	var figures []figure
+	for _, part := range []func(context.Context) ([]figure, error){m.metricsRead, m.metricsTorn, m.metricsIdle} {
+		more, err := part(ctx)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, more...)
 	}
-	idle, err := m.metricsIdle(ctx)
-	return append(read, idle...), err
+	return figures, nil
 }
 
 // metricsRead lists the metrics of many sandboxes that run.
