@@ -53,8 +53,8 @@ MSB_API msb_result msb_sandbox_metrics(msb_handle sandbox, msb_metrics *out, msb
 
 /*
  * The last samples of all living sandboxes of a state directory. entries and
- * count as in msb_sandbox_list. Expect: BUFFER, PERMISSION, UNSUPPORTED (a
- * registry of another version), IO.
+ * count as in msb_sandbox_list. Expect: BUFFER, PERMISSION, TOO_NEW (a
+ * registry of a later version), IO.
  */
 MSB_API msb_result msb_metrics_list(const char *state_dir, msb_metrics *entries, uint32_t capacity, uint32_t *count,
                                     msb_error *err);
