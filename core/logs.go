@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/libmicrosandbox/microsandbox/core/dir"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/store"
@@ -51,13 +52,13 @@ func openLog(name string, state State, o LogOptions) (r *LogReader, living bool,
 	}
 	if root != nil {
 		defer root.Close()
-		rec, dir, ferr := root.Find(name)
+		rec, folder, ferr := root.Find(name)
 		if ferr == nil {
-			defer dir.Close()
+			defer folder.Close()
 			living = !rec.Momentary
 		}
 		if living && !rec.Stored {
-			r, err = logs.Open(int(dir.Fd()), store.LogDir, o)
+			r, err = logs.Open(dir.Of(folder), store.LogDir, o)
 			return r, living, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/dir"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
@@ -83,11 +84,11 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 	}
 	defer root.Close()
 	sweepAll(root)
-	rec, dir, err := root.Find(name)
+	rec, folder, err := root.Find(name)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer folder.Close()
 	alive := func(pid int) bool { return pid == rec.Supervisor.Pid && rec.Supervisor.Alive() }
 	var cfg control.Config
 	if rec.Stored {
@@ -96,7 +97,7 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 			return nil, err
 		}
 	}
-	sb, err := handle.Open(ctx, name, path, int(dir.Fd()), alive, killed(cfg))
+	sb, err := handle.Open(ctx, name, path, dir.Of(folder), alive, killed(cfg))
 	if err != nil {
 		return nil, err
 	}

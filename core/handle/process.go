@@ -3,10 +3,7 @@ package handle
 import (
 	"context"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
@@ -296,7 +293,7 @@ func (p *Process) Close() {
 func (p *Process) closeEnds() {
 	for i, fd := range p.ends {
 		if fd >= 0 {
-			syscall.Close(fd)
+			control.CloseAll([]int{fd})
 			p.ends[i] = -1
 		}
 	}
@@ -337,9 +334,9 @@ func (p *Process) openStdio(stdio [3]Stdio) (kinds [3]control.Stdio, fds []int, 
 			kinds[i] = control.StdioShare
 			given := s.FD
 			if s.Kind == StdioInherit {
-				given = i
+				given = standard(i)
 			}
-			if fd, err = unix.FcntlInt(uintptr(given), unix.F_DUPFD_CLOEXEC, 3); err == unix.EBADF {
+			if fd, err = duplicate(given); err == errNotOpen {
 				err = fault.New(fault.Invalid, fault.StageStdio, "stdio %d: descriptor %d is not open", i, given)
 			}
 		default:
@@ -357,8 +354,8 @@ func (p *Process) openStdio(stdio [3]Stdio) (kinds [3]control.Stdio, fds []int, 
 
 // openPipe keeps our end and returns the guest's.
 func (p *Process) openPipe(which int) (int, error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+	fds, err := newPipe()
+	if err != nil {
 		return -1, err
 	}
 	if which == 0 {

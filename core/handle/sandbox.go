@@ -312,7 +312,7 @@ func (s *Sandbox) conclude(status launch.Status) {
 	switch {
 	case s.last != nil:
 		out.Cause, out.WallTime = s.last.Cause, s.last.Wall
-	case s.killed, status.Known && status.Wait.Signaled() && status.Wait.Signal() == sigKill:
+	case s.killed, status.Killed():
 		out.Cause = CauseKilled
 	case status.Known:
 		out.Cause = CauseCrashed

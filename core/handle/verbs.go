@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/dir"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
 
 const (
-	sigTerm = unix.SIGTERM
-	sigKill = unix.SIGKILL
+	sigTerm = syscall.SIGTERM
+	sigKill = syscall.SIGKILL
 )
 
 func (s *Sandbox) errDone(verb string) error {
@@ -250,8 +250,8 @@ func (s *Sandbox) release() {
 
 // Open connects to a living sandbox through its directory. pid and alive tell
 // which process its record speaks of; killed as with Start.
-func Open(ctx context.Context, name, stateDir string, dirfd int, alive func(pid int) bool, killed func()) (*Sandbox, error) {
-	conn, pid, err := control.Dial(dirfd)
+func Open(ctx context.Context, name, stateDir string, d dir.Ref, alive func(pid int) bool, killed func()) (*Sandbox, error) {
+	conn, pid, err := control.Dial(d)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Gone, fault.StageControl, "open sandbox "+name)
 	}

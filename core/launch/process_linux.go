@@ -31,6 +31,9 @@ type Status struct {
 	Wait  syscall.WaitStatus
 }
 
+// Killed reports whether it was SIGKILL that ended it.
+func (s Status) Killed() bool { return s.Known && s.Wait.Signaled() && s.Wait.Signal() == unix.SIGKILL }
+
 func (s Status) String() string {
 	switch {
 	case !s.Known:

@@ -239,31 +239,6 @@ func readLine(ctx context.Context, r *os.File) ([]byte, error) {
 	}
 }
 
-// startupError says why there was no startup line.
-func (c *Child) startupError(ctx context.Context, path string, err error) error {
-	if ctx.Err() != nil {
-		cause := context.Cause(ctx)
-		if errors.Is(cause, &fault.Error{Code: fault.TimedOut}) {
-			return fault.New(fault.TimedOut, fault.StageLaunch, "%s: no startup line in time: is it msb?%s", path, c.stderrTail())
-		}
-		return cause
-	}
-	if !errors.Is(err, io.EOF) {
-		return fault.Wrap(err, fault.Launch, fault.StageLaunch, path+": read startup line")
-	}
-	// Its pipe is closed: it has exited, or is no supervisor and goes on.
-	select {
-	case <-c.Process.Done():
-		return fault.New(fault.Launch, fault.StageLaunch, "%s: %s before its startup line%s", path, c.Process.Status(), c.stderrTail())
-	case <-time.After(time.Second):
-		return fault.New(fault.Launch, fault.StageLaunch, "%s: closed its startup pipe: not a supervisor%s", path, c.stderrTail())
-	}
-}
-
-// StderrTail returns the end of what the child wrote to its standard error, in
-// one line with a leading separator, or "".
-func (c *Child) StderrTail() string { return c.stderrTail() }
-
 func (c *Child) stderrTail() string {
 	const most = 240
 	st, err := c.stderr.Stat()
@@ -274,6 +249,3 @@ func (c *Child) stderrTail() string {
 	n, _ := c.stderr.ReadAt(buf, max(st.Size()-most, 0))
 	return fmt.Sprintf(": stderr ends with %q", buf[:n])
 }
-
-// Release closes what remains of the child's start besides Process.
-func (c *Child) Release() { c.discard() }

@@ -9,13 +9,6 @@ import (
 	"strings"
 )
 
-// Finding is one thing that the library made and that exists.
-type Finding struct {
-	Kind   string // "supervisor", "engine", "directory", "mount", "process", "stored"
-	Detail string
-	Orphan bool // belongs to no living sandbox: a leak
-}
-
 // Audit lists everything of this state root that exists: what living sandboxes
 // have, and what is left of others. The caller has swept before.
 func (r *Root) Audit() ([]Finding, error) {

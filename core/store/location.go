@@ -6,9 +6,7 @@ package store
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
@@ -38,7 +36,10 @@ func (l Location) Resolve() (string, error) {
 	case filepath.IsAbs(l.XDGRuntimeDir):
 		dir = filepath.Join(l.XDGRuntimeDir, "microsandbox")
 	default:
-		dir = userDefault()
+		var err error
+		if dir, err = userDefault(); err != nil {
+			return "", err
+		}
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -61,15 +62,4 @@ func (l Location) ResolveStored() (string, error) {
 		return filepath.Join(l.Home, ".local/share/microsandbox"), nil
 	}
 	return l.Resolve()
-}
-
-// userDefault is /run/user/UID/microsandbox where a session manager made the
-// parent, else a directory in /tmp whose owner is checked at every use.
-func userDefault() string {
-	uid := os.Geteuid()
-	run := "/run/user/" + strconv.Itoa(uid)
-	if own, err := ownedDir(run, uid); err == nil && own {
-		return filepath.Join(run, "microsandbox")
-	}
-	return "/tmp/microsandbox-" + strconv.Itoa(uid)
 }

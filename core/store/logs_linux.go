@@ -8,14 +8,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 )
 
-// LogDir is where a temporary sandbox has its log, in its own directory.
-const LogDir = "log"
-
-const logSuffix = ".log"
-
-// LogName is where a stored sandbox has its log, on the shelf.
-func LogName(name string) string { return key(name) + logSuffix }
-
 // FD is the open directory; it stays the shelf's.
 func (s *Shelf) FD() int { return int(s.dir.Fd()) }
 

@@ -3,21 +3,11 @@ package store
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
-
-// SuperviseCommand is the first argument of msb as a supervisor.
-const SuperviseCommand = "supervise"
-
-// Labels are the words on a supervisor's command line that let a sweep find one
-// which no record names: before its claim, and after it has given that up.
-func Labels(stateDir string, owner int) []string {
-	return []string{"--state=" + key(filepath.Clean(stateDir)), "--owner=" + strconv.Itoa(owner)}
-}
 
 // lost are the supervisors of this root that no record names and whose owner is
 // dead. The processes are listed first: one that claims its name in between is not

@@ -34,3 +34,10 @@ func (r Record) living() bool { return !r.Momentary && r.Supervisor.Alive() }
 
 // recordVersion is the version of Record on disk.
 const recordVersion = 1
+
+// Finding is one thing that the library made and that exists.
+type Finding struct {
+	Kind   string // "supervisor", "engine", "directory", "mount", "process", "stored"
+	Detail string
+	Orphan bool // belongs to no living sandbox: a leak
+}

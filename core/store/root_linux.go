@@ -1,12 +1,11 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,10 +78,6 @@ func openOwned(path, below string) (*os.File, error) {
 	return os.NewFile(uintptr(dirfd), full), nil
 }
 
-func rootError(err error, path string) error {
-	return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("state directory %q", path))
-}
-
 // Close releases the root.
 func (r *Root) Close() error { return r.dir.Close() }
 
@@ -90,22 +85,6 @@ func (r *Root) Close() error { return r.dir.Close() }
 func (r *Root) Path() string { return r.path }
 
 func (r *Root) fd() int { return int(r.dir.Fd()) }
-
-// key is the directory name of a sandbox: a name may hold any byte that is not a
-// path separator and be longer, once escaped, than a directory entry.
-func key(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return hex.EncodeToString(sum[:16])
-}
-
-// isKey reports whether a directory entry is one of ours.
-func isKey(entry string) bool {
-	if len(entry) != 32 {
-		return false
-	}
-	_, err := hex.DecodeString(entry)
-	return err == nil
-}
 
 // tempName is a name that says which process works on the directory.
 func tempName(prefix, key string) (string, error) {
@@ -134,4 +113,15 @@ func ownedDir(path string, uid int) (bool, error) {
 		return false, err
 	}
 	return st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == uid, nil
+}
+
+// userDefault is /run/user/UID/microsandbox where a session manager made the
+// parent, else a directory in /tmp whose owner is checked at every use.
+func userDefault() (string, error) {
+	uid := os.Geteuid()
+	run := "/run/user/" + strconv.Itoa(uid)
+	if own, err := ownedDir(run, uid); err == nil && own {
+		return filepath.Join(run, "microsandbox"), nil
+	}
+	return "/tmp/microsandbox-" + strconv.Itoa(uid), nil
 }

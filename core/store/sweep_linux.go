@@ -65,11 +65,6 @@ func (r *Root) Find(name string) (Record, *os.File, error) {
 	return Record{}, nil, NotFound(name, r.path)
 }
 
-// NotFound is the error for a name without a living sandbox.
-func NotFound(name, path string) error {
-	return fault.New(fault.NotFound, fault.StageState, "no sandbox named %q is running in %q", name, path)
-}
-
 // Sweep removes what the dead sandbox of this name left; false when it lives.
 func (r *Root) Sweep(name string) bool { return r.sweepEntry(key(name)) }
 

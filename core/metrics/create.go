@@ -2,10 +2,9 @@ package metrics
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
@@ -26,7 +25,7 @@ func openOrCreate(dir string, capacity uint32) (*file, error) {
 		}
 		if err == nil {
 			f.Close()
-		} else if !errors.Is(err, unix.ENOENT) {
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		if err := create(dir, capacity); err != nil {
@@ -45,11 +44,11 @@ func create(dir string, capacity uint32) error {
 		return err
 	}
 	temp := filepath.Join(dir, newName)
-	fd, err := unix.Open(temp, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	opened, err := openShared(temp, true)
 	if err != nil {
 		return failed(err, temp)
 	}
-	f := &file{File: os.NewFile(uintptr(fd), temp), path: temp}
+	f := &file{File: opened, path: temp}
 	defer f.Close()
 	if err := f.lock(); err != nil {
 		return err
@@ -62,7 +61,7 @@ func create(dir string, capacity uint32) error {
 	if err == nil {
 		defer there.Close()
 	}
-	if err == nil && there.boot == bootHash() || err != nil && !errors.Is(err, unix.ENOENT) {
+	if err == nil && there.boot == bootHash() || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		os.Remove(temp)
 		return err
 	}
@@ -70,7 +69,7 @@ func create(dir string, capacity uint32) error {
 		os.Remove(temp)
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := f.moveTo(path); err != nil {
 		os.Remove(temp)
 		return failed(err, path)
 	}
@@ -78,18 +77,18 @@ func create(dir string, capacity uint32) error {
 }
 
 func (f *file) initialise(capacity uint32) error {
-	var st unix.Stat_t
-	if err := f.stat(&st); err != nil {
+	st, err := f.stat()
+	if err != nil {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
+	if !st.regular || !st.own || st.links != 1 {
 		return damaged(f.path, "is not a file of yours alone")
 	}
 	// Slots are holes until they are used: an unused one costs no memory. The file
 	// is synced for state directories on a disk: a crash must not leave its name
 	// without its contents.
 	for _, step := range []func() error{
-		func() error { return f.Chmod(0o600) },
+		f.restrict,
 		func() error { return f.Truncate(0) },
 		func() error { return f.Truncate(registrySize(capacity)) },
 		func() error { _, err := f.WriteAt(newHeader(capacity), 0); return err },

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -71,10 +69,9 @@ func (w *Writer) activate(supervisor Process) error {
 	if err := w.f.write(buf[offIdentity:offSamples], at+offIdentity); err != nil {
 		return err
 	}
-	page := int64(unix.Getpagesize())
-	from := at &^ (page - 1)
-	if err := w.f.control(func(fd int) (err error) {
-		w.mapped, err = unix.Mmap(fd, from, int(at-from)+slotSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	from := at &^ (mapUnit() - 1)
+	if err := w.f.control(func(fd uintptr) (err error) {
+		w.mapped, err = mapShared(fd, from, int(at-from)+slotSize)
 		return err
 	}); err != nil {
 		return failed(err, w.f.path)
@@ -107,11 +104,11 @@ func (w *Writer) Write(s Sample) error {
 	if w.slot == nil {
 		return fault.New(fault.Closed, fault.StageState, "metrics slot %d was released", w.token.Slot)
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+	now, err := monotonic()
+	if err != nil {
 		return failed(err, w.f.path)
 	}
-	s.Number, s.SampledAt, s.Monotonic = w.written+1, time.Now(), time.Duration(now.Nano())
+	s.Number, s.SampledAt, s.Monotonic = w.written+1, time.Now(), now
 	w.stopped = w.publish(s.encode(w.token.Generation))
 	if w.stopped == nil {
 		w.written++
@@ -193,7 +190,7 @@ func (w *Writer) Release(keep bool) error {
 
 func (w *Writer) unmap() {
 	if w.mapped != nil {
-		unix.Munmap(w.mapped)
+		unmapShared(w.mapped)
 	}
 	w.mapped, w.slot = nil, nil
 }

@@ -6,10 +6,10 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/libmicrosandbox/microsandbox/core/dir"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -42,27 +42,27 @@ type Writer struct {
 	closed   bool
 }
 
-// Create opens the log "dir" in the directory dirfd for writing, and makes it when
-// missing. What a writer that died left half-written at the end goes. fileBytes
-// bounds each file; name is the sandbox's.
-func Create(dirfd int, dir, name string, fileBytes int64) (*Writer, error) {
-	w, err := create(dirfd, dir, name, fileBytes)
+// Create opens the log "file" in a directory for writing, and makes it when missing.
+// What a writer that died left half-written at the end goes. fileBytes bounds each
+// file; name is the sandbox's.
+func Create(in dir.Ref, file, name string, fileBytes int64) (*Writer, error) {
+	w, err := create(in, file, name, fileBytes)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("log of sandbox %q", name))
 	}
 	return w, nil
 }
 
-func create(dirfd int, dir, name string, fileBytes int64) (*Writer, error) {
-	if err := unix.Mkdirat(dirfd, dir, 0o700); err != nil && err != unix.EEXIST {
-		return nil, os.NewSyscallError("mkdir", err)
+func create(in dir.Ref, file, name string, fileBytes int64) (*Writer, error) {
+	if err := makeDir(in, file); err != nil {
+		return nil, err
 	}
-	d, err := openDir(dirfd, dir)
+	d, err := openDir(in, file)
 	if err != nil {
 		return nil, err
 	}
 	w := &Writer{dir: d, most: fileBytes}
-	w.state, err = openIn(d, stateName, unix.O_RDWR|unix.O_CREAT)
+	w.state, err = openIn(d, stateName, os.O_RDWR|os.O_CREATE)
 	if err == nil {
 		err = lockState(w.state)
 	}
@@ -107,7 +107,7 @@ func (w *Writer) resume() error {
 // reopen makes the last file ours, without half a frame at its end. One whose
 // header was never written is removed.
 func (w *Writer) reopen() error {
-	file, err := openIn(w.dir, fileName(w.number), unix.O_RDWR)
+	file, err := openIn(w.dir, fileName(w.number), os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (w *Writer) reopen() error {
 }
 
 func (w *Writer) unlink(number uint64) {
-	unix.Unlinkat(int(w.dir.Fd()), fileName(number), 0)
+	unlinkIn(w.dir, fileName(number))
 }
 
 // Write appends what a program said. Content is cut into entries of MaxContent.
@@ -179,7 +179,7 @@ func (w *Writer) appendGap(buf []byte, at time.Time) []byte {
 }
 
 func reason(err error) string {
-	var errno unix.Errno
+	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return "the log could not be written: " + errno.Error()
 	}
@@ -212,7 +212,7 @@ func (w *Writer) rotate() error {
 	if next > Rotated+1 {
 		w.unlink(next - Rotated - 1)
 	}
-	file, err := openIn(w.dir, fileName(next), unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC)
+	file, err := openIn(w.dir, fileName(next), os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,10 @@ package metrics
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
@@ -282,7 +281,7 @@ func (r *Registry) releaseIf(t Token, allowed func(*file, Entry) error) (done bo
 
 // missingIsNil drops the error of a registry that does not exist.
 func missingIsNil(err error) error {
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err

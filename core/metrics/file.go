@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -43,12 +41,11 @@ func damaged(path, format string, args ...any) error {
 
 // openFile opens an existing registry and checks that it is one, and ours.
 func openFile(path string) (*file, error) {
-	// O_NONBLOCK: not to wait for the other end of what may be a FIFO.
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	opened, err := openShared(path, false)
 	if err != nil {
 		return nil, failed(err, path)
 	}
-	f := &file{File: os.NewFile(uintptr(fd), path), path: path}
+	f := &file{File: opened, path: path}
 	if err := f.validate(); err != nil {
 		f.Close()
 		return nil, err
@@ -58,21 +55,20 @@ func openFile(path string) (*file, error) {
 
 // validate reads the header for the first time.
 func (f *file) validate() error {
-	var st unix.Stat_t
-	if err := f.stat(&st); err != nil {
+	st, err := f.stat()
+	if err != nil {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if !st.regular {
 		return damaged(f.path, "is not a regular file")
 	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&0o077 != 0 {
+	if !st.own || !st.private {
 		return fault.New(fault.Permission, fault.StageState,
-			"metrics registry %s belongs to uid %d with mode %#o: it must be yours alone, or use another state directory",
-			f.path, st.Uid, st.Mode&0o7777)
+			"metrics registry %s belongs to %s: it must be yours alone, or use another state directory", f.path, st.owner)
 	}
 	buf := make([]byte, headerSize)
-	if st.Size < headerSize {
-		return damaged(f.path, "is truncated to %d bytes", st.Size)
+	if st.size < headerSize {
+		return damaged(f.path, "is truncated to %d bytes", st.size)
 	}
 	if err := f.read(buf, 0); err != nil {
 		return err
@@ -90,12 +86,12 @@ func (f *file) validate() error {
 		return damaged(f.path, "has a damaged header")
 	}
 	f.header = h
-	return f.checkSize(&st)
+	return f.checkSize(st.size)
 }
 
-func (f *file) checkSize(st *unix.Stat_t) error {
-	if want := registrySize(f.capacity); st.Size != want {
-		return damaged(f.path, "has %d bytes instead of %d", st.Size, want)
+func (f *file) checkSize(size int64) error {
+	if want := registrySize(f.capacity); size != want {
+		return damaged(f.path, "has %d bytes instead of %d", size, want)
 	}
 	return nil
 }
@@ -103,11 +99,11 @@ func (f *file) checkSize(st *unix.Stat_t) error {
 // check repeats what may have changed since the file was opened. used is how many
 // slots are worth a look: the rest was never used.
 func (f *file) check() (used uint32, err error) {
-	var st unix.Stat_t
-	if err := f.stat(&st); err != nil {
+	size, err := f.size()
+	if err != nil {
 		return 0, err
 	}
-	if err := f.checkSize(&st); err != nil {
+	if err := f.checkSize(size); err != nil {
 		return 0, err
 	}
 	buf := make([]byte, headerSize)
@@ -118,41 +114,6 @@ func (f *file) check() (used uint32, err error) {
 		return 0, damaged(f.path, "has a damaged header")
 	}
 	return uint32(min(le.Uint64(buf[offUsed:]), uint64(f.capacity))), nil
-}
-
-// current reports whether the file still is the one at its path.
-func (f *file) current() (bool, error) {
-	var mine, there unix.Stat_t
-	if err := f.stat(&mine); err != nil {
-		return false, err
-	}
-	if err := unix.Lstat(f.path, &there); err != nil {
-		if err == unix.ENOENT {
-			return false, nil
-		}
-		return false, failed(err, f.path)
-	}
-	return mine.Dev == there.Dev && mine.Ino == there.Ino, nil
-}
-
-// control runs a system call on the descriptor, which stays open meanwhile.
-func (f *file) control(call func(fd int) error) error {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return failed(err, f.path)
-	}
-	var result error
-	if err := raw.Control(func(fd uintptr) { result = call(int(fd)) }); err != nil {
-		return failed(err, f.path)
-	}
-	return result
-}
-
-func (f *file) stat(st *unix.Stat_t) error {
-	if err := f.control(func(fd int) error { return unix.Fstat(fd, st) }); err != nil {
-		return failed(err, f.path)
-	}
-	return nil
 }
 
 // read fills buf; a file too short for it was truncated after it was opened.
@@ -194,38 +155,41 @@ func (f *file) lock() error {
 func (f *file) flock() error {
 	deadline := time.Now().Add(lockTimeout)
 	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
-		err := f.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+		held, err := f.tryLock()
 		switch {
-		case err == nil:
+		case err == nil && held:
 			return nil
-		case err != unix.EWOULDBLOCK && err != unix.EINTR:
+		case err != nil:
 			return failed(err, f.path)
 		case time.Now().After(deadline):
 			return fault.New(fault.TimedOut, fault.StageState,
 				"metrics registry %s: another process has held its lock for %v: is it stopped?", f.path, lockTimeout)
 		}
-		time.Sleep(pause) // flock has no form that waits for a limited time
+		time.Sleep(pause) // the lock has no form that waits for a limited time
 	}
 }
 
-// unlock gives the lock back explicitly: a forked copy of the descriptor would
-// otherwise keep it.
-func (f *file) unlock() {
-	f.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_UN) })
-	f.mu.Unlock()
+// control runs a system call on the descriptor, which stays open meanwhile.
+func (f *file) control(call func(fd uintptr) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return failed(err, f.path)
+	}
+	var result error
+	if err := raw.Control(func(fd uintptr) { result = call(fd) }); err != nil {
+		return failed(err, f.path)
+	}
+	return result
 }
 
-// writable makes sure that a write does not end the host with SIGXFSZ.
-func writable(path string, size int64) error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
-		return failed(err, path)
-	}
-	if limit.Cur < uint64(size) {
-		return fault.New(fault.Limit, fault.StageState,
-			"metrics registry %s: it needs %d bytes, RLIMIT_FSIZE is %d: raise it", path, size, limit.Cur)
-	}
-	return nil
+// status is what the checks of a registry file need to know of it.
+type status struct {
+	regular bool
+	own     bool   // the user's
+	private bool   // nobody else can write it
+	owner   string // for messages
+	links   uint64
+	size    int64
 }
 
 func registryPath(dir string) string { return filepath.Join(dir, fileName) }

@@ -8,8 +8,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/libmicrosandbox/microsandbox/core/dir"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -52,10 +51,10 @@ type Reader struct {
 	over   bool   // nobody writes any more
 }
 
-// Open opens the log "dir" in the directory dirfd. NotFound when there is none.
-func Open(dirfd int, dir string, o Options) (*Reader, error) {
+// Open opens the log "name" in a directory. NotFound when there is none.
+func Open(in dir.Ref, name string, o Options) (*Reader, error) {
 	r := &Reader{o: o}
-	err := r.open(dirfd, dir)
+	err := r.open(in, name)
 	if err != nil {
 		r.Close()
 		return nil, fault.Wrap(err, fault.IO, fault.StageState, "read log")
@@ -63,11 +62,11 @@ func Open(dirfd int, dir string, o Options) (*Reader, error) {
 	return r, nil
 }
 
-func (r *Reader) open(dirfd int, dir string) (err error) {
-	if r.dir, err = openDir(dirfd, dir); err != nil {
+func (r *Reader) open(in dir.Ref, name string) (err error) {
+	if r.dir, err = openDir(in, name); err != nil {
 		return err
 	}
-	if r.state, err = openIn(r.dir, stateName, unix.O_RDONLY); err != nil {
+	if r.state, err = openIn(r.dir, stateName, os.O_RDONLY); err != nil {
 		return err
 	}
 	if r.o.Follow {
@@ -203,8 +202,7 @@ func (r *Reader) successor() (*scanner, error) {
 		if next, err := r.openFile(r.scan.number + 1); next != nil || err != nil {
 			return next, err
 		}
-		var st unix.Stat_t
-		if err := unix.Fstat(int(r.scan.file.Fd()), &st); err != nil || st.Nlink > 0 {
+		if gone, err := deleted(r.scan.file); err != nil || !gone {
 			return nil, err
 		}
 	}
@@ -227,7 +225,7 @@ func (r *Reader) successor() (*scanner, error) {
 
 // openFile opens a file; nil when it is gone, or its writer has yet to begin.
 func (r *Reader) openFile(number uint64) (*scanner, error) {
-	file, err := openIn(r.dir, fileName(number), unix.O_RDONLY)
+	file, err := openIn(r.dir, fileName(number), os.O_RDONLY)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -1,0 +1,43 @@
+package handle
+
+import "golang.org/x/sys/windows"
+
+// errNotOpen is the error of a number that is no open handle.
+const errNotOpen = windows.ERROR_INVALID_HANDLE
+
+// duplicate makes another handle, not inheritable, of an open one. Numbers that stand
+// for a process or thread itself are no handles of files.
+func duplicate(fd int) (int, error) {
+	if fd <= 0 {
+		return -1, errNotOpen
+	}
+	self := windows.CurrentProcess()
+	var dup windows.Handle
+	if err := windows.DuplicateHandle(self, windows.Handle(fd), self, &dup, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
+		return -1, err
+	}
+	return int(dup), nil
+}
+
+// standard is the handle of one of the host's own standard streams; a program without
+// a console may have none.
+func standard(which int) int {
+	id := []uint32{windows.STD_INPUT_HANDLE, windows.STD_OUTPUT_HANDLE, windows.STD_ERROR_HANDLE}[which]
+	h, err := windows.GetStdHandle(id)
+	if err != nil || h == windows.InvalidHandle {
+		return 0
+	}
+	return int(h)
+}
+
+// pipeBytes is the size of a pipe, as on other systems.
+const pipeBytes = 64 << 10
+
+// newPipe makes a pipe: its read end, then its write end. Neither is inheritable.
+func newPipe() (ends [2]int, err error) {
+	var r, w windows.Handle
+	if err := windows.CreatePipe(&r, &w, nil, pipeBytes); err != nil {
+		return ends, err
+	}
+	return [2]int{int(r), int(w)}, nil
+}
