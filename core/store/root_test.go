@@ -1,3 +1,5 @@
+//go:build linux
+
 package store
 
 import (
@@ -15,6 +17,8 @@ import (
 )
 
 func TestResolve(t *testing.T) {
+	standard, err := userDefault()
+	require.NoError(t, err)
 	for _, c := range []struct {
 		l    Location
 		want string
@@ -23,15 +27,15 @@ func TestResolve(t *testing.T) {
 		{Location{MsbHome: "/m", XDGRuntimeDir: "/x"}, "/m"},
 		{Location{XDGRuntimeDir: "/x"}, "/x/microsandbox"},
 		{Location{Dir: "/a/../b//c/"}, "/b/c"},
-		{Location{XDGRuntimeDir: "relative"}, userDefault()},
-		{Location{}, userDefault()},
+		{Location{XDGRuntimeDir: "relative"}, standard},
+		{Location{}, standard},
 	} {
 		got, err := c.l.Resolve()
 		require.NoError(t, err)
 		assert.Equal(t, c.want, got)
 	}
 	longest := "/" + strings.Repeat("x", MaxDir-1)
-	_, err := Location{Dir: longest}.Resolve()
+	_, err = Location{Dir: longest}.Resolve()
 	assert.NoError(t, err)
 	_, err = Location{Dir: longest + "x"}.Resolve()
 	assert.ErrorIs(t, err, code(fault.Invalid))
