@@ -13,6 +13,7 @@ include bindings/python/build.mk
 GO := env GOENV=off GOFLAGS=-buildvcs=false go
 MSB := build/bin/msb
 GUEST := core/engine/gvisor/guest
+AGENT := core/agent/guest
 MSB_MAX_BYTES := 47185920
 
 .PHONY: all help deps msb generate demo check test bench install clean
@@ -28,12 +29,16 @@ deps:
 $(GUEST)/launcher_amd64: $(GUEST)/launcher.c $(GUEST)/build.sh
 	$(GUEST)/build.sh amd64
 
-generate: $(GUEST)/launcher_amd64 ## build what the sources embed
+AGENT_SOURCES := $(shell find $(AGENT) core/agent/wire -name '*.go' ! -name '*_test.go' ! -name 'embed_*')
+$(AGENT)/agent_amd64: $(AGENT_SOURCES) $(AGENT)/build.sh $(GUEST)/launcher_amd64
+	$(AGENT)/build.sh amd64
+
+generate: $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64 ## build what the sources embed
 
 # The sentry must be static: no cgo.
 MSB_SOURCES := $(shell find cmd core -name '*.go' ! -name '*_test.go') go.mod go.sum Makefile
 msb: $(MSB) ## build msb
-$(MSB): $(MSB_SOURCES) $(GUEST)/launcher_amd64
+$(MSB): $(MSB_SOURCES) $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64
 	@mkdir -p build/bin build/libexec/microsandbox
 	@test -x $@ || echo "building msb: the first time takes two minutes"
 	CGO_ENABLED=0 nice $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@.tmp ./cmd/msb
@@ -78,4 +83,5 @@ install: all install-lib ## install under PREFIX (and DESTDIR)
 	ln -sfn $(LIBEXECDIR)/microsandbox/msb $(DESTDIR)$(PREFIX)/bin/msb
 
 clean: ## remove all products
-	rm -rf build bindings/node/native $(GUEST)/launcher_amd64 $(GUEST)/launcher_arm64
+	rm -rf build bindings/node/native $(GUEST)/launcher_amd64 $(GUEST)/launcher_arm64 \
+		$(AGENT)/agent_amd64 $(AGENT)/agent_arm64

@@ -5,7 +5,7 @@ MATRIX := build/test/msb-failpoint build/test/matrix-owner
 .PHONY: matrix
 matrix: $(MATRIX) ## build what tests/matrix needs
 
-build/test/msb-failpoint: $(MSB_SOURCES) $(GUEST)/launcher_amd64
+build/test/msb-failpoint: $(MSB_SOURCES) $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64
 	@mkdir -p $(@D)
 	CGO_ENABLED=0 nice $(GO) build -tags failpoint -trimpath -ldflags "-s -w" -o $@ ./cmd/msb
 

@@ -1,0 +1,8 @@
+package guest
+
+import _ "embed"
+
+// Agent is the agent's static ELF file.
+//
+//go:embed agent_amd64
+var Agent []byte
