@@ -25,7 +25,8 @@ type Agent struct {
 
 	configured bool
 	cwd        string
-	upperDisk  int // descriptor of the upper layer's disk, -1: none
+	files      uint64 // hard limit of a program's open files
+	upperDisk  int    // descriptor of the upper layer's disk, -1: none
 	memoryPeak uint64
 
 	programs map[uint32]*program

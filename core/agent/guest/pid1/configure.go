@@ -66,25 +66,27 @@ func (a *Agent) apply(m *wire.Config) error {
 	if err := loopbackUp(); err != nil {
 		a.log("loopback: " + err.Error())
 	}
-	if err := raiseFiles(); err != nil {
+	if a.files, err = raiseFiles(); err != nil {
 		return step(err, "limit of open files")
 	}
 	return step(confine(m.Capabilities), "capabilities")
 }
 
-// raiseFiles gives us descriptors for the streams of all programs.
-func raiseFiles() error {
+// raiseFiles gives us descriptors for the streams of all programs, and returns the
+// hard limit of these.
+func raiseFiles() (uint64, error) {
 	const enough = 8*wire.MaxPrograms + 1024
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return err
+		return 0, err
 	}
+	had := limit.Max
 	limit = unix.Rlimit{Cur: max(limit.Cur, enough), Max: max(limit.Max, hardFiles)}
 	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	if err == unix.EPERM { // not of the machine's root: a test
-		return nil
+		return min(had, hardFiles), nil
 	}
-	return err
+	return hardFiles, err
 }
 
 // confine bounds this thread, from which all programs are started: they can have

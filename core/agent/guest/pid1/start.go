@@ -98,7 +98,7 @@ func (p *program) spawn(m *wire.Start) (fds []int, stage uint16, err error) {
 	if m.Cwd == "" {
 		m.Cwd = p.a.cwd
 	}
-	request, err := memfd("request", encodeRequest(m))
+	request, err := memfd("request", p.a.encodeRequest(m))
 	if err != nil {
 		return fds, stageExec, err
 	}
@@ -138,10 +138,10 @@ func credential(m *wire.Start) syscall.Credential {
 }
 
 // encodeRequest is the launcher's request: see its launcher.c.
-func encodeRequest(m *wire.Start) []byte {
+func (a *Agent) encodeRequest(m *wire.Start) []byte {
 	limits := m.Rlimits
 	if !limited(limits, unix.RLIMIT_NOFILE) {
-		limits = append(limits[:len(limits):len(limits)], wire.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: softFiles, Hard: hardFiles})
+		limits = append(limits[:len(limits):len(limits)], wire.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: min(softFiles, a.files), Hard: a.files})
 	}
 	text := append([]byte(m.Cwd), 0)
 	for _, list := range [][]string{m.Argv, m.Env} {
