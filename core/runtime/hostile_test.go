@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +21,10 @@ import (
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGIO) // its goroutine stays: before they are counted
+	harness.Main(m)
+}
 
 // server is a living supervisor, seen from its control socket.
 type server struct {

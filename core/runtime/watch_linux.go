@@ -12,7 +12,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
-	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 const sigTerm = syscall.SIGTERM
@@ -48,27 +47,6 @@ func (s *supervisor) watch() {
 			}
 		}
 	}()
-}
-
-// watchLock ends the sandbox when somebody deletes its directory: nobody could
-// find it any more. The lock's link count tells; an unreadable one changes nothing.
-func (s *supervisor) watchLock(claim *store.Claim) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return // a limit of inotify instances: the sandbox works without
-	}
-	events := os.NewFile(uintptr(fd), "inotify")
-	defer events.Close()
-	if _, err := unix.InotifyAddWatch(fd, claim.LockPath(), unix.IN_ATTRIB); err != nil {
-		return
-	}
-	buf := make([]byte, 4096)
-	for !claim.LockGone() {
-		if _, err := events.Read(buf); err != nil {
-			return
-		}
-	}
-	s.end(handle.CauseStopped, -1)
 }
 
 func (s *supervisor) isAttached() bool {
