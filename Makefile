@@ -8,7 +8,6 @@ MAKEFLAGS += --no-builtin-rules
 include capi/build.mk
 include bindings/node/build.mk
 include bindings/python/build.mk
--include bench/build.mk
 
 GO := env GOENV=off GOFLAGS=-buildvcs=false go
 MSB := build/bin/msb
@@ -48,6 +47,7 @@ $(MSB): $(MSB_SOURCES) $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64
 	@ln -sfn ../../bin/msb build/libexec/microsandbox/msb
 
 include tests/matrix/build.mk
+-include bench/build.mk
 
 PYTHONPATH_TREE := bindings/python/src
 

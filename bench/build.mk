@@ -45,3 +45,17 @@ build/bench/killer build/bench/keep: build/bench/%: $(BENCH_SRC)/%.c $(BENCH_SRC
 build/bench/guest: $(BENCH_SRC)/guest.c $(BENCH_SRC)/pattern.h
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_CFLAGS) -static -o $@ $<
+
+# A timeline of one sandbox: RUNS lives of an msb with time stamps at its steps.
+PROFILE := build/profile/msb build/profile/profile
+.PHONY: profile
+profile: bench-deps $(PROFILE) ## show where the time of one sandbox goes, step by step: RUNS=20
+	build/profile/profile -runs $(RUNS) -msb build/profile/msb
+
+build/profile/msb: $(MSB_SOURCES) $(GUEST)/launcher_amd64
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 nice $(GO) build -tags profile -trimpath -ldflags "-s -w" -o $@ ./cmd/msb
+
+build/profile/profile: $(MSB_SOURCES) $(wildcard bench/profile/*.go)
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 nice $(GO) build -tags profile -trimpath -o $@ ./bench/profile

@@ -30,6 +30,7 @@ const (
 // Main is the supervisor's whole life. engines are in order of strength, the
 // strongest first.
 func Main(engines []engine.Engine) int {
+	failpoint.Mark("supervisor.main")
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	go growTable()
 	if err := checkDescriptors(); err != nil {

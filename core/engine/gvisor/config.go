@@ -12,6 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/flag"
+
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 )
 
 // paths are the engine's files below the machine's private directory.
@@ -62,6 +64,10 @@ func (p paths) configure(overlayBytes uint64, more map[string]string) (*config.C
 		"sidecar-usage-policy": "LEGACY_DEPRECATED_SLOW_EMBEDDED_FALLBACK",
 		// Changes stay in memory, never beside the files given to us.
 		"overlay2": fmt.Sprintf("root:memory,size=%d", overlayBytes),
+	}
+	if dir := failpoint.TraceDir(); dir != "" {
+		// gVisor's own timeline is in its debug log only.
+		options["debug"], options["debug-log"] = "true", dir+"/%COMMAND%.log"
 	}
 	maps.Copy(options, more)
 	for name, value := range options {

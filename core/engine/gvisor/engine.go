@@ -19,6 +19,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/guest"
+	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -114,15 +115,18 @@ func bootContainer(ctx context.Context, id string, p paths, conf *config.Config,
 
 	// gVisor's calls cannot be cancelled, but end when their children do.
 	stop := context.AfterFunc(ctx, func() { killChildren(id) })
+	failpoint.Mark("engine.prepared")
 	c, err := container.New(conf, container.Args{
 		ID: id, Spec: spec, BundleDir: p.bundle, Attached: true, ExecFile: launcher,
 	})
+	failpoint.Mark("engine.created")
 	if err == nil {
 		// Not c.Start, which also keeps records for later commands of runsc.
 		if err = c.Sandbox.StartRoot(conf, spec); err != nil {
 			c.Destroy()
 		}
 	}
+	failpoint.Mark("engine.started")
 	if !stop() && err == nil {
 		c.Destroy()
 		err = ctx.Err()
