@@ -1,29 +1,46 @@
-// Package early unmounts /proc for the sentry before the rest of the program
-// is initialised: the sentry re-executes this binary only to have its /proc
-// unmounted and waits for it, and initialising the engine costs milliseconds.
-// Go initialises packages by import path, so this one, which imports nothing
-// but syscall, runs before everything under gvisor.dev.
+// Package early is what the engine's processes do before the rest of the program
+// is initialised, which costs milliseconds. Go initialises packages by import
+// path, so this one, which imports nothing but runtime and syscall, runs before
+// everything under gvisor.dev.
+//
+// The sentry re-executes this binary only to have its /proc unmounted and waits
+// for it: that is done here. And the sentry boots on one processor, until gVisor
+// sets their number: it changes the credentials of all its threads 40 times, with
+// a signal to each, and has fewer of them so.
 package early
 
-import "syscall"
+import (
+	"runtime"
+	"syscall"
+)
+
+const (
+	sentry   = "runsc-sandbox\x00"
+	umounter = "/proc/self/exe\x00umount\x00--sync-fd=3\x00/proc\x00"
+)
 
 func init() {
-	if isUmounter() {
+	var buf [len(umounter) + 1]byte
+	switch line := commandLine(buf[:]); {
+	case line == umounter:
 		umount()
+	case len(line) >= len(sentry) && line[:len(sentry)] == sentry:
+		runtime.GOMAXPROCS(1)
 	}
 }
 
-// isUmounter compares the command line with that of the sentry's umounter.
-func isUmounter() bool {
-	const want = "/proc/self/exe\x00umount\x00--sync-fd=3\x00/proc\x00"
+// commandLine returns the start of this process's, with a NUL after each argument.
+func commandLine(buf []byte) string {
 	fd, err := syscall.Open("/proc/self/cmdline", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer syscall.Close(fd)
-	var buf [len(want) + 1]byte
-	n, err := syscall.Read(fd, buf[:])
-	return err == nil && string(buf[:n]) == want
+	n, err := syscall.Read(fd, buf)
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
 }
 
 // umount waits for the byte on descriptor 3 that says /proc is no longer
