@@ -40,6 +40,7 @@ func Main(engines []engine.Engine) int {
 	s := newSupervisor()
 	configErr := readConfig(&s.cfg)
 	if configErr == nil {
+		warm(engines, s.cfg.Engine)
 		s.takeMounts() // before all that is nobody's is closed
 	}
 	closeInherited()
@@ -139,6 +140,15 @@ func checkLimits() error {
 			"msb inherits a hard limit of %d open files and needs %d: raise RLIMIT_NOFILE (ulimit -Hn) of the host program", limit.Max, leastDescriptors)
 	}
 	return nil
+}
+
+// warm lets the engine that will boot get ready for it beside what comes before.
+func warm(engines []engine.Engine, name string) {
+	if e, err := pickEngine(engines, name); err == nil {
+		if w, ok := e.(interface{ Warm() }); ok {
+			go w.Warm()
+		}
+	}
 }
 
 // pickEngine finds the engine by name; "" is the strongest.

@@ -20,6 +20,7 @@ const (
 )
 
 func init() {
+	runtime.MemProfileRate = 0 // nobody reads it, and its samples cost time and memory
 	var buf [len(umounter) + 1]byte
 	switch line := commandLine(buf[:]); {
 	case line == umounter:
