@@ -7,21 +7,22 @@ import (
 )
 
 const (
-	burstPerRun  = 5  // 100 sandboxes in a full run
-	runsPerBurst = 10 // 2 bursts of each kind and side in a full run
+	burstCount   = 50 // sandboxes in a full run
+	runsPerBurst = 4  // 5 bursts of each kind and side in a full run
 	burstThreads = 8
 )
 
 // burst measures many sandboxes at once from one process.
 func (m *measurement) burst(context.Context) ([]figure, error) {
-	count := burstPerRun * m.runs
+	count := m.upTo(burstCount)
 	var figures []figure
 	for _, kind := range []struct {
 		name, command, bundle string
 		argv                  []string
+		goal                  float64
 	}{
-		{"burst_lives", "lives", m.peer.bundles["erofs"], []string{"/bin/echo", "hi"}},
-		{"burst_stay", "raise", m.peer.standing, stayArgv},
+		{"burst_lives", "lives", m.peer.bundles["erofs"], []string{"/bin/echo", "hi"}, goalBurst},
+		{"burst_stay", "raise", m.peer.standing, stayArgv, goalBurst},
 	} {
 		times := func(place ...string) side {
 			return func() ([]float64, error) {
@@ -36,8 +37,9 @@ func (m *measurement) burst(context.Context) ([]figure, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := figure{name: fmt.Sprintf("%s_%d", kind.name, count), unit: "ms", peerName: fmt.Sprintf("%d runsc run", count)}
-		f.ours, f.peer = compare(answers[0][0], answers[1][0], milliseconds)
+		f := figure{name: fmt.Sprintf("%s_%d", kind.name, count), unit: "ms each", peerName: fmt.Sprintf("%d runsc run", count),
+			goal: kind.goal}
+		f.ours, f.peer = compare(answers[0][0], answers[1][0], func(ns float64) float64 { return milliseconds(ns) / float64(count) })
 		figures = append(figures, f)
 	}
 	return figures, nil

@@ -26,7 +26,7 @@ func (m *measurement) handle(ctx context.Context) ([]figure, error) {
 
 // kills measures the four kinds of death in turns, hence under the same load.
 func (m *measurement) kills(killer *host) ([]figure, error) {
-	bwrap, err := m.bwrapCommand()
+	bwrap, err := m.bwrapCommand(stayArgv...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +91,12 @@ func (m *measurement) checkDone(left []float64) {
 	}
 }
 
-func (m *measurement) bwrapCommand() ([]string, error) {
+func (m *measurement) bwrapCommand(argv ...string) ([]string, error) {
 	bwrap, err := exec.LookPath("bwrap")
 	if err != nil {
 		return nil, fmt.Errorf("%w: install the package bubblewrap", err)
 	}
 	return append([]string{
 		bwrap, "--die-with-parent", "--unshare-all", "--ro-bind", m.roots.dir, "/", "--proc", "/proc", "--dev", "/dev",
-	}, stayArgv...), nil
+	}, argv...), nil
 }

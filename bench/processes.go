@@ -56,23 +56,54 @@ func descendants(root int) ([]int, error) {
 	return all, nil
 }
 
-// processorTime is what the processes used so far, in seconds.
+// processorTime is what the processes used so far, in seconds: of all threads that
+// live, in nanoseconds of the scheduler, where the kernel counts those.
 func processorTime(pids []int) (float64, error) {
-	var ticks float64
+	var seconds float64
 	for _, pid := range pids {
-		fields, err := stat(pid)
+		exact, err := scheduled(pid)
+		if err != nil {
+			fields, serr := stat(pid)
+			if serr != nil {
+				return 0, serr
+			}
+			if exact, err = ticks(fields[11:13]); err != nil { // utime, stime
+				return 0, err
+			}
+		}
+		seconds += exact
+	}
+	return seconds, nil
+}
+
+func scheduled(pid int) (seconds float64, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err == nil && len(threads) == 0 {
+		err = os.ErrNotExist
+	}
+	for _, thread := range threads {
+		data, rerr := os.ReadFile(thread)
+		if rerr != nil {
+			continue // it ended meanwhile
+		}
+		var nanoseconds float64
+		if _, err := fmt.Sscan(string(data), &nanoseconds); err != nil {
+			return 0, err
+		}
+		seconds += nanoseconds / 1e9
+	}
+	return seconds, err
+}
+
+func ticks(fields []string) (seconds float64, err error) {
+	for _, field := range fields {
+		n, err := strconv.ParseFloat(field, 64)
 		if err != nil {
 			return 0, err
 		}
-		for _, field := range fields[11:13] { // utime, stime
-			n, err := strconv.ParseFloat(field, 64)
-			if err != nil {
-				return 0, err
-			}
-			ticks += n
-		}
+		seconds += n / ticksPerSecond
 	}
-	return ticks / ticksPerSecond, nil
+	return seconds, nil
 }
 
 // memory returns the resident and the proportional set sizes in bytes: in the
