@@ -39,12 +39,13 @@ volatile int *msbc_alive = &alive_flag;
 
 static void forked_child(void)
 {
-	alive_flag = 0;
+	*msbc_alive = 0;
 }
 
 /*
  * A page that the kernel zeroes in every forked child also catches raw clone
- * and _Fork, where no atfork handler runs. Kernels before 4.14 lack it.
+ * and _Fork, where no atfork handler runs. Kernels before 4.14 lack it, and
+ * qemu's user emulation claims to have it: the handler is there in any case.
  */
 __attribute__((constructor(102))) static void guard_fork(void)
 {
@@ -55,9 +56,9 @@ __attribute__((constructor(102))) static void guard_fork(void)
 		if (madvise(page, size, MADV_WIPEONFORK) == 0) {
 			*(volatile int *)page = 1;
 			msbc_alive = page;
-			return;
+		} else {
+			munmap(page, size);
 		}
-		munmap(page, size);
 	}
 	pthread_atfork(NULL, NULL, forked_child);
 }

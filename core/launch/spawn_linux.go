@@ -183,7 +183,12 @@ func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 	for _, fd := range fds {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
-	pid, err = syscall.ForkExec(path, argv, attr)
+	if pid, err = syscall.ForkExec(path, argv, attr); err == syscall.EINVAL {
+		// qemu's user emulation knows no CLONE_PIDFD. There a host that reaps every
+		// child may be faster than pidfd_open: then the start has failed.
+		attr.Sys.PidFD = nil
+		pid, err = syscall.ForkExec(path, argv, attr)
+	}
 	if err == nil && pidfd < 0 {
 		pidfd, err = unix.PidfdOpen(pid, 0)
 	}
