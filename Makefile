@@ -25,12 +25,12 @@ help: ## list the targets
 deps:
 	@tools/install-deps build
 
-$(GUEST)/launcher_amd64: $(GUEST)/launcher.c $(GUEST)/build.sh
-	$(GUEST)/build.sh amd64
+$(GUEST)/launcher_amd64 $(GUEST)/launcher_arm64: $(GUEST)/launcher_%: $(GUEST)/launcher.c $(GUEST)/build.sh
+	$(GUEST)/build.sh $*
 
 AGENT_SOURCES := $(shell find $(AGENT) core/agent/wire -name '*.go' ! -name '*_test.go' ! -name 'embed_*')
-$(AGENT)/agent_amd64: $(AGENT_SOURCES) $(AGENT)/build.sh $(GUEST)/launcher_amd64
-	$(AGENT)/build.sh amd64
+$(AGENT)/agent_amd64 $(AGENT)/agent_arm64: $(AGENT)/agent_%: $(AGENT_SOURCES) $(AGENT)/build.sh $(GUEST)/launcher_%
+	$(AGENT)/build.sh $*
 
 generate: $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64 ## build what the sources embed
 
@@ -48,6 +48,7 @@ $(MSB): $(MSB_SOURCES) $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64
 
 include tests/matrix/build.mk
 -include bench/build.mk
+include tests/arm64/build.mk
 
 PYTHONPATH_TREE := bindings/python/src
 

@@ -94,7 +94,10 @@ next:
 	return found
 }
 
+// program spells out the action that gVisor otherwise asks the kernel for: every
+// kernel that is supported has it, and an emulated one need not be asked.
 func program(options seccomp.ProgramOptions) func(allow, deny seccomp.SyscallRules) *seccomp.Program {
+	options.DefaultAction = seccomp.KillProcess
 	return func(allow, deny seccomp.SyscallRules) *seccomp.Program {
 		return &seccomp.Program{
 			RuleSets: []seccomp.RuleSet{{Rules: deny.Copy()}, {Rules: allow.Copy(), Action: seccomp.Allow}},

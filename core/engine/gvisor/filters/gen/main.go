@@ -1,5 +1,8 @@
 // Command gen compiles the system call filters for this processor and writes
-// them beside package filters: run it with go generate.
+// them beside package filters: run it with go generate, and for another processor
+// with
+//
+//	GOARCH=arm64 go run -exec qemu-aarch64-static ./gen
 package main
 
 import (
