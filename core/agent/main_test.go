@@ -19,6 +19,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/agent/guest"
 	"github.com/libmicrosandbox/microsandbox/core/agent/wire"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/enginetest"
 )
 
 const testTimeout = 60 * time.Second
@@ -176,8 +177,21 @@ func config(root string) *wire.Config {
 func TestBoots(t *testing.T) {
 	for _, kill := range how(t) {
 		t.Run(kill, func(t *testing.T) {
-			m := boot(t, kill, busyboxRoot(t))
-			require.Equal(t, "0\nsandbox\n", run(t, m, "sh", "-c", "id -u; hostname"))
+			m := boot(t, kill, enginetest.Root(t))
+			require.Equal(t, "0\nsandbox", enginetest.Output(t, m, "sh", "-c", "id -u; hostname"))
+		})
+	}
+}
+
+// The programs of this engine's guests have the same promises as those of all others.
+func TestPrograms(t *testing.T) {
+	for _, kill := range how(t) {
+		t.Run(kill, func(t *testing.T) {
+			enginetest.Suite{
+				Boot:  func(t testing.TB, root string) engine.Machine { return boot(t, kill, root) },
+				Ways:  map[string][]string{"agent": enginetest.DefaultEnv},
+				OneID: os.Geteuid() != 0,
+			}.All(t)
 		})
 	}
 }

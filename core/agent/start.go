@@ -90,6 +90,9 @@ func startMessage(p engine.Program, size *wire.Size) (*wire.Start, error) {
 		m.Umask = *p.Umask & 0o777
 	}
 	for _, l := range p.Rlimits {
+		if l.Resource > unix.RLIMIT_RTTIME {
+			return nil, fault.New(fault.Unsupported, fault.StageExec, "resource limit %d: linux has no such resource", l.Resource)
+		}
 		m.Rlimits = append(m.Rlimits, wire.Rlimit(l))
 	}
 	switch {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -114,33 +113,6 @@ func TestCrashIsSeen(t *testing.T) {
 	require.NoError(t, m.Close())
 	require.Equal(t, engine.Crashed, m.Cause())
 	require.Empty(t, descendants(t, os.Getpid()))
-}
-
-func TestSignalAll(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		var all []*running
-		for range 3 {
-			// The child is in a session of its own and holds the output open.
-			r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "busybox setsid sleep 1000 & wait"}})
-			require.NoError(t, err)
-			all = append(all, r)
-		}
-		require.Eventually(t, func() bool {
-			return strings.Count(output(t, m, "ps", "-o", "comm"), "sleep") == 3
-		}, 10*time.Second, time.Millisecond)
-		require.NoError(t, m.SignalAll(sig))
-		for _, r := range all {
-			require.Equal(t, sig, r.result().status.Signal())
-		}
-		require.Equal(t, "hi", output(t, m, "echo", "hi"), "the machine lives on")
-		// Orphans go to pid 1, which is awake and reaps them.
-		output(t, m, "sh", "-c", "(sh -c 'exit 0' &) &")
-		require.Eventually(t, func() bool {
-			states := output(t, m, "sh", "-c", "grep -h ^State /proc/[0-9]*/status")
-			return !strings.Contains(states, "stopped") && !strings.Contains(states, "zombie")
-		}, 10*time.Second, time.Millisecond)
-	}
 }
 
 func TestKilledSupervisorLeavesNoProcess(t *testing.T) {

@@ -157,7 +157,13 @@ func (g *cgroup) killAll() error {
 	return writeAt(g.dir, "cgroup.freeze", "0")
 }
 
-func (g *cgroup) cpuTime(uint64) uint64 { return cpuStat(g.dir) }
+func (g *cgroup) cpuTime(own uint64) uint64 {
+	all := cpuStat(g.dir)
+	if all == wire.Unknown || own == wire.Unknown {
+		return all
+	}
+	return max(all, own)
+}
 
 func (g *cgroup) ended() {
 	unix.Close(g.dir)

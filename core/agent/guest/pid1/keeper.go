@@ -98,9 +98,23 @@ func keepUntilEmpty(program int) {
 		report := keeperReport{status: uint32(status), own: own, all: wire.Unknown, peak: peak}
 		var all unix.Rusage
 		if unix.Getrusage(unix.RUSAGE_CHILDREN, &all) == nil {
-			report.all = uint64(all.Utime.Nano() + all.Stime.Nano())
+			report.all = uint64(all.Utime.Nano()+all.Stime.Nano()) + living()
+			if own != wire.Unknown {
+				report.all = max(report.all, own)
+			}
 		}
 		unix.Write(keeperResult, report.append(nil))
 		unix.Close(keeperResult)
 	}
+}
+
+// living is the processor time of what descends from us, and has not ended.
+func living() (total uint64) {
+	all, self := parents(), unix.Getpid()
+	for pid := range all {
+		if used := processTime(pid); used != wire.Unknown && descends(all, pid, self) {
+			total += used
+		}
+	}
+	return total
 }

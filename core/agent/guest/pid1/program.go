@@ -120,13 +120,15 @@ func (a *Agent) reapOne(pid int) {
 }
 
 // processTime is the processor time of all threads of a process that may have ended,
-// but has not been reaped: clock_getcpuclockid(3).
+// but has not been reaped: clock_getcpuclockid(3). The kernel measures it twice, exactly
+// and in ticks; RLIMIT_CPU goes by the latter, so that the larger is told.
 func processTime(pid int) uint64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^pid<<3|2), &ts); err != nil {
+	const ticks, exact = 0, 2
+	var a, b unix.Timespec
+	if unix.ClockGettime(int32(^pid<<3|exact), &a) != nil || unix.ClockGettime(int32(^pid<<3|ticks), &b) != nil {
 		return wire.Unknown
 	}
-	return uint64(ts.Nano())
+	return uint64(max(a.Nano(), b.Nano()))
 }
 
 // hasEnded tells the host the end of a program, or why it was none.

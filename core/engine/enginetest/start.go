@@ -1,4 +1,4 @@
-package gvisor
+package enginetest
 
 import (
 	"errors"
@@ -16,21 +16,18 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
-// twice is an environment that only the launcher can carry.
-var twice = append([]string{"TWICE=1", "TWICE=2"}, defaultEnv...)
-
-func TestStartErrors(t *testing.T) {
-	root := busyboxRoot(t)
+func (s Suite) StartErrors(t *testing.T) {
+	root := Root(t)
 	write := func(name, text string, mode os.FileMode) {
-		require.NoError(t, os.WriteFile(filepath.Join(root.Path, name), []byte(text), mode))
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte(text), mode))
 	}
 	write("bin/plain", "#!/bin/sh\n", 0o644)
 	write("bin/text", "no program\n", 0o755)
 	write("bin/empty", "", 0o755)
 	write("bin/lost", "#!/no/such/interpreter\n", 0o755)
 	write("bin/otherarch", "\x7fELF\x02\x01\x01"+strings.Repeat("\x00", 9)+"\x02\x00\xb7\x00"+strings.Repeat("\x00", 60), 0o755)
-	require.NoError(t, os.Symlink("loop", filepath.Join(root.Path, "bin/loop")))
-	m := bootMachine(t, newConfig(t, root))
+	require.NoError(t, os.Symlink("loop", filepath.Join(root, "bin/loop")))
+	m := s.Boot(t, root)
 
 	for _, c := range []struct {
 		name, program, cwd string
@@ -57,13 +54,10 @@ func TestStartErrors(t *testing.T) {
 		{"cwd below a file", "true", "/bin/plain/x", unix.ENOTDIR, fault.StageCwd},
 		{"cwd link loop", "true", "/bin/loop", unix.ELOOP, fault.StageCwd},
 	} {
-		for way, env := range map[string][]string{"direct": defaultEnv, "launcher": twice} {
+		for way, env := range s.Ways {
 			t.Run(c.name+"/"+way, func(t *testing.T) {
 				p := engine.Program{Argv: []string{c.program, "x"}, Env: env, Cwd: c.cwd}
-				if c.program != "" {
-					require.Equal(t, way == "direct", carriesExactly(p))
-				}
-				_, err := spawn(t, m, p)
+				_, err := Spawn(t, m, p)
 				var e *fault.Error
 				require.True(t, errors.As(err, &e), "%v", err)
 				assert.Equal(t, fault.Exec, e.Code, e.Message)
@@ -72,28 +66,28 @@ func TestStartErrors(t *testing.T) {
 			})
 		}
 	}
-	require.Equal(t, "hi", output(t, m, "echo", "hi"))
+	require.Equal(t, "hi", Output(t, m, "echo", "hi"))
 }
 
 // A directory that its owner closed to everybody stays closed where the guest
 // is not its owner.
-func TestCwdWithoutPermission(t *testing.T) {
-	root := busyboxRoot(t)
-	m := bootMachine(t, newConfig(t, root))
-	output(t, m, "sh", "-c", "mkdir /closed && chmod 0 /closed")
-	for _, env := range [][]string{defaultEnv, twice} {
-		r, err := spawn(t, m, engine.Program{Argv: []string{"pwd"}, Env: env, Cwd: "/closed"})
+func (s Suite) CwdWithoutPermission(t *testing.T) {
+	root := Root(t)
+	m := s.Boot(t, root)
+	Output(t, m, "sh", "-c", "mkdir /closed && chmod 0 /closed")
+	for _, env := range s.Ways {
+		r, err := Spawn(t, m, engine.Program{Argv: []string{"pwd"}, Env: env, Cwd: "/closed"})
 		require.NoError(t, err, "guest root has CAP_DAC_OVERRIDE")
-		require.Equal(t, "/closed\n", r.result().out)
+		require.Equal(t, "/closed\n", r.Result().Out)
 	}
 }
 
-func TestExactBytes(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
-	output(t, m, "mkdir", "/d")
-	r, err := spawn(t, m, engine.Program{Argv: []string{"mkdir", "/d/\xff\xfe"}})
+func (s Suite) ExactBytes(t *testing.T) {
+	m := s.Boot(t, Root(t))
+	Output(t, m, "mkdir", "/d")
+	r, err := Spawn(t, m, engine.Program{Argv: []string{"mkdir", "/d/\xff\xfe"}})
 	require.NoError(t, err)
-	require.Equal(t, syscall.WaitStatus(0), r.result().status)
+	require.Equal(t, syscall.WaitStatus(0), r.Result().Status)
 	for _, c := range []struct {
 		name string
 		p    engine.Program
@@ -102,7 +96,7 @@ func TestExactBytes(t *testing.T) {
 		{"argument", engine.Program{Argv: []string{"printf", "%s", "\xff\x80a\n"}}, "\xff\x80a\n"},
 		{"utf-8 argument", engine.Program{Argv: []string{"printf", "%s", "\u2028<>&äé"}}, "\u2028<>&äé"},
 		{"environment value", engine.Program{Argv: []string{"sh", "-c", "printf %s \"$X\""},
-			Env: append([]string{"X=\xfe\xff"}, defaultEnv...)}, "\xfe\xff"},
+			Env: append([]string{"X=\xfe\xff"}, DefaultEnv...)}, "\xfe\xff"},
 		{"cwd", engine.Program{Argv: []string{"pwd"}, Cwd: "/d/\xff\xfe"}, "/d/\xff\xfe\n"},
 		{"empty arguments", engine.Program{Argv: []string{"printf", "<%s>", "", ""}}, "<><>"},
 		{"duplicates kept in order", engine.Program{Argv: []string{"env"},
@@ -120,52 +114,52 @@ func TestExactBytes(t *testing.T) {
 			strings.Repeat("a", 100000), strings.Repeat("\xff", 100000)}}, "200000\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := spawn(t, m, c.p)
+			r, err := Spawn(t, m, c.p)
 			require.NoError(t, err)
-			require.Equal(t, result{out: c.want}, r.result())
+			require.Equal(t, Result{Out: c.want}, r.Result())
 		})
 	}
 }
 
-func TestLongArgumentList(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+func (s Suite) LongArgumentList(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	argv := []string{"sh", "-c", "echo $#"}
 	for range 1000 {
 		argv = append(argv, strings.Repeat("x", 1000))
 	}
-	for _, env := range [][]string{defaultEnv, twice} {
-		r, err := spawn(t, m, engine.Program{Argv: argv, Env: env})
+	for _, env := range s.Ways {
+		r, err := Spawn(t, m, engine.Program{Argv: argv, Env: env})
 		require.NoError(t, err)
-		require.Equal(t, result{out: "999\n"}, r.result())
+		require.Equal(t, Result{Out: "999\n"}, r.Result())
 	}
 }
 
-func TestRefusesNUL(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+func (s Suite) RefusesNUL(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	for _, p := range []engine.Program{
 		{Argv: []string{"echo", "a\x00b"}}, {Argv: []string{"echo"}, Env: []string{"A=\x00"}},
 		{Argv: []string{"echo"}, Cwd: "/\x00"}, {Argv: []string{}}, {Argv: []string{"echo"}, Cwd: "relative"},
 	} {
-		_, err := spawn(t, m, p)
+		_, err := Spawn(t, m, p)
 		require.ErrorIs(t, err, &fault.Error{Code: fault.Invalid})
 	}
 }
 
-func TestExitCodesAndSignals(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
-	for _, env := range [][]string{defaultEnv, twice} {
-		r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "exit 7"}, Env: env})
+func (s Suite) ExitCodesAndSignals(t *testing.T) {
+	m := s.Boot(t, Root(t))
+	for _, env := range s.Ways {
+		r, err := Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "exit 7"}, Env: env})
 		require.NoError(t, err)
-		require.Equal(t, 7, r.result().status.ExitStatus())
+		require.Equal(t, 7, r.Result().Status.ExitStatus())
 
-		r, err = spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "kill -SEGV $$"}, Env: env})
+		r, err = Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "kill -SEGV $$"}, Env: env})
 		require.NoError(t, err)
-		require.Equal(t, syscall.SIGSEGV, r.result().status.Signal())
+		require.Equal(t, syscall.SIGSEGV, r.Result().Status.Signal())
 
-		r, err = spawn(t, m, engine.Program{Argv: []string{"sleep", "1000"}, Env: env})
+		r, err = Spawn(t, m, engine.Program{Argv: []string{"sleep", "1000"}, Env: env})
 		require.NoError(t, err)
 		require.NoError(t, r.Signal(syscall.SIGTERM))
-		require.Equal(t, syscall.SIGTERM, r.result().status.Signal())
+		require.Equal(t, syscall.SIGTERM, r.Result().Status.Signal())
 		require.ErrorIs(t, r.Signal(syscall.SIGTERM), unix.ESRCH)
 	}
 }

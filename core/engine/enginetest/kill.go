@@ -1,8 +1,8 @@
-package gvisor
+package enginetest
 
 import (
 	"os"
-	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -12,12 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
-	"github.com/libmicrosandbox/microsandbox/core/image"
 )
-
-// ways are the environments with which programs start over gVisor's own call
-// and through the launcher.
-var ways = map[string][]string{"direct": defaultEnv, "launcher": twice}
 
 // killScripts are programs that start others. Each process holds standard output
 // open; each r on standard error says that one more is up.
@@ -40,19 +35,9 @@ var killScripts = []struct {
 	{"another pid namespace", "unshare -Upf sh -c 'printf r >&2; sleep 1000; :' & wait", 1},
 }
 
-// killRoot is a root with what killScripts need.
-func killRoot(t testing.TB) image.Root {
-	t.Helper()
-	root := busyboxRoot(t)
-	for _, applet := range []string{"setsid", "unshare"} {
-		require.NoError(t, os.Symlink("busybox", filepath.Join(root.Path, "bin", applet)))
-	}
-	return root
-}
-
 // runningFamily is a program whose descendants say when they are up.
 type runningFamily struct {
-	*running
+	*Running
 	up *os.File
 }
 
@@ -61,14 +46,14 @@ func startFamily(t testing.TB, m engine.Machine, script string, p engine.Program
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	t.Cleanup(func() { r.Close() })
-	f := &runningFamily{running: &running{t: t}, up: r}
+	f := &runningFamily{Running: &Running{t: t}, up: r}
 	p.Argv = []string{"sh", "-c", script}
-	p.Stdio[1], f.out = collect(t)
+	p.Stdio[1], f.out = Collect(t)
 	p.Stdio[2] = w
 	f.Process, err = m.Start(t.Context(), p)
 	require.NoError(t, err)
 	buf := make([]byte, 1)
-	require.NoError(t, r.SetReadDeadline(time.Now().Add(testTimeout)))
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(Timeout)))
 	for range up {
 		_, err := r.Read(buf)
 		require.NoError(t, err)
@@ -82,18 +67,22 @@ func (f *runningFamily) gone() {
 	f.t.Helper()
 	select {
 	case <-f.out:
-	case <-time.After(testTimeout):
+	case <-time.After(Timeout):
 		f.t.Fatal("a process of the program is still there")
 	}
 }
 
-func TestKillEndsTheFamily(t *testing.T) {
-	for kind, root := range map[string]image.Root{"dir": killRoot(t), "host": {}} {
-		m := bootMachine(t, newConfig(t, root))
-		output(t, m, "sh", "-c", "printf '#!/bin/sh\n/tmp/pass &\n' >/tmp/pass; chmod 755 /tmp/pass")
-		bystander := startFamily(t, m, "setsid sh -c 'printf r >&2; sleep 1000; :' & printf r >&2; read x", engine.Program{Env: defaultEnv}, 2)
+func (s Suite) KillEndsTheFamily(t *testing.T) {
+	roots := map[string]string{"dir": Root(t)}
+	if s.HostRoot {
+		roots["host"] = ""
+	}
+	for kind, root := range roots {
+		m := s.Boot(t, root)
+		Output(t, m, "sh", "-c", "printf '#!/bin/sh\n/tmp/pass &\n' >/tmp/pass; chmod 755 /tmp/pass")
+		bystander := startFamily(t, m, "setsid sh -c 'printf r >&2; sleep 1000; :' & printf r >&2; read x", engine.Program{Env: DefaultEnv}, 2)
 		for _, c := range killScripts {
-			for way, env := range ways {
+			for way, env := range s.Ways {
 				t.Run(kind+"/"+c.name+"/"+way, func(t *testing.T) {
 					f := startFamily(t, m, c.script, engine.Program{Env: env}, c.up)
 					require.NoError(t, f.Signal(unix.SIGKILL))
@@ -110,16 +99,16 @@ func TestKillEndsTheFamily(t *testing.T) {
 			t.Fatal("another program's processes ended too")
 		default:
 		}
-		require.Equal(t, "1", output(t, m, "sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^sleep$'"), "the bystander's alone")
-		require.Equal(t, "hi", output(t, m, "echo", "hi"))
+		require.Equal(t, "1", Output(t, m, "sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^sleep$'"), "the bystander's alone")
+		require.Equal(t, "hi", Output(t, m, "echo", "hi"))
 	}
 }
 
 // Signals other than SIGKILL reach the program alone; what it has started lives
 // on when it ends.
-func TestOtherSignalsReachTheProgramAlone(t *testing.T) {
-	m := bootMachine(t, newConfig(t, killRoot(t)))
-	for way, env := range ways {
+func (s Suite) OtherSignals(t *testing.T) {
+	m := s.Boot(t, Root(t))
+	for way, env := range s.Ways {
 		t.Run(way, func(t *testing.T) {
 			in, out, err := os.Pipe()
 			require.NoError(t, err)
@@ -135,11 +124,38 @@ func TestOtherSignalsReachTheProgramAlone(t *testing.T) {
 	}
 }
 
+func (s Suite) SignalAll(t *testing.T) {
+	m := s.Boot(t, Root(t))
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		var all []*Running
+		for range 3 {
+			// The child is in a session of its own and holds the output open.
+			r, err := Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "busybox setsid sleep 1000 & wait"}})
+			require.NoError(t, err)
+			all = append(all, r)
+		}
+		require.Eventually(t, func() bool {
+			return strings.Count(Output(t, m, "ps", "-o", "comm"), "sleep") == 3
+		}, 10*time.Second, time.Millisecond)
+		require.NoError(t, m.SignalAll(sig))
+		for _, r := range all {
+			require.Equal(t, sig, r.Result().Status.Signal())
+		}
+		require.Equal(t, "hi", Output(t, m, "echo", "hi"), "the machine lives on")
+		// Orphans go to pid 1, which is awake and reaps them.
+		Output(t, m, "sh", "-c", "(sh -c 'exit 0' &) &")
+		require.Eventually(t, func() bool {
+			states := Output(t, m, "sh", "-c", "grep -h ^State /proc/[0-9]*/status")
+			return !strings.Contains(states, "stopped") && !strings.Contains(states, "zombie")
+		}, 10*time.Second, time.Millisecond)
+	}
+}
+
 // The families of ended processes are not kept.
-func TestFamiliesThatEnd(t *testing.T) {
-	m := bootMachine(t, newConfig(t, killRoot(t)))
+func (s Suite) FamiliesThatEnd(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	for range 20 {
-		f := startFamily(t, m, "for i in 1 2 3 4 5 6 7 8; do (:) & done; wait; printf r >&2; exit 3", engine.Program{Env: defaultEnv}, 1)
+		f := startFamily(t, m, "for i in 1 2 3 4 5 6 7 8; do (:) & done; wait; printf r >&2; exit 3", engine.Program{Env: DefaultEnv}, 1)
 		status, err := f.Wait()
 		require.NoError(t, err)
 		require.Equal(t, 3, status.ExitStatus())

@@ -1,8 +1,6 @@
-package gvisor
+package enginetest
 
 import (
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/image"
 )
 
 // one sets a limit, soft and hard alike.
@@ -21,18 +18,8 @@ func one(resource uint32, value uint64) []engine.Rlimit {
 	return []engine.Rlimit{{Resource: resource, Soft: value, Hard: value}}
 }
 
-// userRoot is a root that all of the guest's users may read, with a /tmp for
-// all of them.
-func userRoot(t testing.TB) image.Root {
-	t.Helper()
-	root := killRoot(t)
-	require.NoError(t, os.Chmod(root.Path, 0o755))
-	require.NoError(t, os.Chmod(filepath.Join(root.Path, "tmp"), os.ModeSticky|0o777))
-	return root
-}
-
-func TestUserGroupsUmaskAndLimits(t *testing.T) {
-	m := bootMachine(t, newConfig(t, userRoot(t)))
+func (s Suite) UserGroupsUmaskAndLimits(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	umask := func(n uint32) *uint32 { return &n }
 	for _, c := range []struct {
 		name, script, want string
@@ -56,31 +43,38 @@ func TestUserGroupsUmaskAndLimits(t *testing.T) {
 		{"infinity", "ulimit -s", "unlimited\n", engine.Program{Rlimits: one(unix.RLIMIT_STACK, engine.RlimitInfinity)}},
 		{"no core files", "ulimit -c", "0\n", engine.Program{Rlimits: one(unix.RLIMIT_CORE, 0)}},
 	} {
-		for way, env := range ways {
+		for way, env := range s.Ways {
 			t.Run(c.name+"/"+way, func(t *testing.T) {
+				if s.OneID && (c.p.UID != 0 || c.p.GID != 0 || len(c.p.Groups) > 0) {
+					t.Skip("the guest has no other ids: needs root")
+				}
 				c.p.Argv, c.p.Env = []string{"sh", "-c", c.script}, env
-				r, err := spawn(t, m, c.p)
+				r, err := Spawn(t, m, c.p)
 				require.NoError(t, err)
-				require.Equal(t, result{out: c.want}, r.result())
+				require.Equal(t, Result{Out: c.want}, r.Result())
 			})
 		}
 	}
 }
 
-func TestLimitsThatCannotBeSet(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
-	for name, c := range map[string]struct {
+func (s Suite) LimitsThatCannotBeSet(t *testing.T) {
+	m := s.Boot(t, Root(t))
+	type refusal struct {
 		limits []engine.Rlimit
 		code   fault.Code
 		errno  unix.Errno
-	}{
-		"fixed by gVisor": {one(unix.RLIMIT_MSGQUEUE, 1), fault.Unsupported, 0},
+	}
+	cases := map[string]refusal{
 		"unknown":         {one(99, 1), fault.Unsupported, 0},
 		"soft above hard": {[]engine.Rlimit{{Resource: unix.RLIMIT_CPU, Soft: 2, Hard: 1}}, fault.Invalid, 0},
-		"raised":          {one(unix.RLIMIT_MEMLOCK, 1<<40), fault.Exec, unix.EPERM},
-	} {
+		"raised":          {one(unix.RLIMIT_NOFILE, 1<<40), fault.Exec, unix.EPERM},
+	}
+	for _, resource := range s.FixedRlimits {
+		cases["fixed "+engine.Rlimit{Resource: resource}.Name()] = refusal{one(resource, 1), fault.Unsupported, 0}
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := spawn(t, m, engine.Program{Argv: []string{"true"}, Rlimits: c.limits})
+			_, err := Spawn(t, m, engine.Program{Argv: []string{"true"}, Rlimits: c.limits})
 			var e *fault.Error
 			require.ErrorAs(t, err, &e)
 			assert.Equal(t, c.code, e.Code, e.Message)
@@ -90,44 +84,47 @@ func TestLimitsThatCannotBeSet(t *testing.T) {
 }
 
 // Each limit has a program that it stops and one that it lets pass.
-func TestLimitsAreEnforced(t *testing.T) {
-	m := bootMachine(t, newConfig(t, userRoot(t)))
+func (s Suite) LimitsAreEnforced(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	for _, c := range []struct {
 		name, script string
 		limits       []engine.Rlimit
-		stopped, ok  func(t *testing.T, r result)
+		stopped, ok  func(t *testing.T, r Result)
 	}{
 		{"fsize", "dd if=/dev/zero of=/tmp/f bs=1000 count=20 2>/dev/null; s=$?; wc -c < /tmp/f; rm /tmp/f; exit $s",
 			one(unix.RLIMIT_FSIZE, 10000),
-			func(t *testing.T, r result) {
-				assert.Equal(t, result{"10000\n", "", syscall.WaitStatus((128 + 25) << 8)}, r)
+			func(t *testing.T, r Result) {
+				assert.Equal(t, Result{"10000\n", "", syscall.WaitStatus((128 + 25) << 8)}, r)
 			},
-			func(t *testing.T, r result) { assert.Equal(t, result{out: "20000\n"}, r) }},
+			func(t *testing.T, r Result) { assert.Equal(t, Result{Out: "20000\n"}, r) }},
 		{"nofile", "exec 5</dev/null", one(unix.RLIMIT_NOFILE, 5),
-			func(t *testing.T, r result) { assert.NotZero(t, r.status.ExitStatus()) },
-			func(t *testing.T, r result) { assert.Equal(t, result{}, r) }},
+			func(t *testing.T, r Result) { assert.NotZero(t, r.Status.ExitStatus()) },
+			func(t *testing.T, r Result) { assert.Equal(t, Result{}, r) }},
 		{"nproc", "(:) & wait", one(unix.RLIMIT_NPROC, 1),
-			func(t *testing.T, r result) { assert.NotZero(t, r.status.ExitStatus(), r.err) },
-			func(t *testing.T, r result) { assert.Equal(t, result{}, r) }},
+			func(t *testing.T, r Result) { assert.NotZero(t, r.Status.ExitStatus(), r.Err) },
+			func(t *testing.T, r Result) { assert.Equal(t, Result{}, r) }},
 		{"as", "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 a b c d e f g h i; do x=$x$x; done; echo ${#x}",
 			one(unix.RLIMIT_AS, 12<<20),
-			func(t *testing.T, r result) { assert.NotEqual(t, syscall.WaitStatus(0), r.status) },
-			func(t *testing.T, r result) { assert.Equal(t, result{out: "4194304\n"}, r) }},
+			func(t *testing.T, r Result) { assert.NotEqual(t, syscall.WaitStatus(0), r.Status) },
+			func(t *testing.T, r Result) { assert.Equal(t, Result{Out: "4194304\n"}, r) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			argv := []string{"sh", "-c", c.script}
-			r, err := spawn(t, m, engine.Program{Argv: argv, UID: 1000, Rlimits: c.limits})
+			argv, uid := []string{"sh", "-c", c.script}, uint32(1000)
+			if s.OneID {
+				uid = 0
+			}
+			r, err := Spawn(t, m, engine.Program{Argv: argv, UID: uid, Rlimits: c.limits})
 			require.NoError(t, err)
-			c.stopped(t, r.result())
-			r, err = spawn(t, m, engine.Program{Argv: argv, UID: 1000})
+			c.stopped(t, r.Result())
+			r, err = Spawn(t, m, engine.Program{Argv: argv, UID: uid})
 			require.NoError(t, err)
-			c.ok(t, r.result())
+			c.ok(t, r.Result())
 		})
 	}
 }
 
-func TestProcessorLimit(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+func (s Suite) ProcessorLimit(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	for _, c := range []struct {
 		name, script string
 		limit        engine.Rlimit
@@ -138,43 +135,25 @@ func TestProcessorLimit(t *testing.T) {
 		{"hard", "trap '' XCPU; while :; do :; done", engine.Rlimit{Resource: unix.RLIMIT_CPU, Soft: 1, Hard: 2}, unix.SIGKILL, 2 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", c.script}, Rlimits: []engine.Rlimit{c.limit}})
+			r, err := Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", c.script}, Rlimits: []engine.Rlimit{c.limit}})
 			require.NoError(t, err)
-			require.Equal(t, c.signal, r.result().status.Signal())
+			require.Equal(t, c.signal, r.Result().Status.Signal())
 			require.GreaterOrEqual(t, r.Usage().OwnCPUTime, c.own)
 			require.Less(t, r.Usage().OwnCPUTime, c.own+time.Second)
 		})
 	}
 }
 
-// gVisor itself gives all programs one set of limits.
-func TestLimitsAreTheProgramsOwn(t *testing.T) {
-	m := bootMachine(t, newConfig(t, killRoot(t)))
-	const first = "ulimit -n"
-	before := output(t, m, "sh", "-c", first)
-	f := startFamily(t, m, "ulimit -n 17; printf r >&2; sleep 1000; :", engine.Program{Env: defaultEnv}, 1)
-	require.Equal(t, before, output(t, m, "sh", "-c", first))
-	for range 3 {
-		require.Equal(t, before, output(t, m, "sh", "-c", first+"; ulimit -n 17"))
-		r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", first}, Rlimits: one(unix.RLIMIT_NOFILE, 9)})
-		require.NoError(t, err)
-		require.Equal(t, "9\n", r.result().out)
-	}
-	require.NoError(t, f.Signal(unix.SIGKILL))
-	_, err := f.Wait()
-	require.NoError(t, err)
-}
-
-func TestUsage(t *testing.T) {
-	m := bootMachine(t, newConfig(t, killRoot(t)))
+func (s Suite) Usage(t *testing.T) {
+	m := s.Boot(t, Root(t))
 	const burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
 	const hold = "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 a b c d e f g h i; do x=$x$x; done"
-	for way, env := range ways {
+	for way, env := range s.Ways {
 		t.Run(way, func(t *testing.T) {
 			use := func(script string) engine.ProgramUsage {
-				r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", script}, Env: env})
+				r, err := Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", script}, Env: env})
 				require.NoError(t, err)
-				require.Equal(t, syscall.WaitStatus(0), r.result().status)
+				require.Equal(t, syscall.WaitStatus(0), r.Result().Status)
 				return r.Usage()
 			}
 			idle := use(":")
@@ -193,4 +172,22 @@ func TestUsage(t *testing.T) {
 			assert.Greater(t, use("sh -c '"+hold+"'; :").MemoryPeak, idle.MemoryPeak+4<<20)
 		})
 	}
+}
+
+// Limits that one program has or gives itself are no other one's.
+func (s Suite) LimitsAreTheProgramsOwn(t *testing.T) {
+	m := s.Boot(t, Root(t))
+	const first = "ulimit -n"
+	before := Output(t, m, "sh", "-c", first)
+	f := startFamily(t, m, "ulimit -n 17; printf r >&2; sleep 1000; :", engine.Program{Env: DefaultEnv}, 1)
+	require.Equal(t, before, Output(t, m, "sh", "-c", first))
+	for range 3 {
+		require.Equal(t, before, Output(t, m, "sh", "-c", first+"; ulimit -n 17"))
+		r, err := Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", first}, Rlimits: one(unix.RLIMIT_NOFILE, 9)})
+		require.NoError(t, err)
+		require.Equal(t, "9\n", r.Result().Out)
+	}
+	require.NoError(t, f.Signal(unix.SIGKILL))
+	_, err := f.Wait()
+	require.NoError(t, err)
 }
