@@ -145,7 +145,7 @@ func (s Suite) SignalAll(t *testing.T) {
 		// Orphans go to pid 1, which is awake and reaps them.
 		Output(t, m, "sh", "-c", "(sh -c 'exit 0' &) &")
 		require.Eventually(t, func() bool {
-			states := Output(t, m, "sh", "-c", "grep -h ^State /proc/[0-9]*/status")
+			states := Output(t, m, "sh", "-c", "grep -h ^State /proc/[0-9]*/status 2>/dev/null; :")
 			return !strings.Contains(states, "stopped") && !strings.Contains(states, "zombie")
 		}, 10*time.Second, time.Millisecond)
 	}
