@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // Audit lists everything of this state root that exists: what living sandboxes
@@ -73,8 +75,8 @@ func (r *Root) engines() []Process {
 		if !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
 			continue
 		}
-		if start, err := StartTime(pid); err == nil {
-			out = append(out, Process{Pid: pid, Start: start})
+		if p, err := process.Of(pid); err == nil {
+			out = append(out, p)
 		}
 	}
 	return out
