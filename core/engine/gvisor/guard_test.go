@@ -210,37 +210,6 @@ func TestHelperBlocked(t *testing.T) {
 	require.Empty(t, descendants(t, os.Getpid()))
 }
 
-func TestChooseIDs(t *testing.T) {
-	first := []span{{0, 4294967295}}
-	ids, err := chooseIDs(idSource{uidMap: first, gidMap: first}, "a")
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, ids.uid, uint64(rangeBase))
-	require.Less(t, ids.uid+ids.size, uint64(1)<<31+1)
-	require.Equal(t, uint64(rangeSize), ids.size)
-
-	again, err := chooseIDs(idSource{uidMap: first, gidMap: first, taken: []span{{ids.uid + 5, 1}}}, "a")
-	require.NoError(t, err)
-	require.NotEqual(t, ids.uid, again.uid, "an account in the range")
-
-	one, err := chooseIDs(idSource{uidMap: first, gidMap: first, taken: []span{{rangeBase, 1 << 30}}}, "a")
-	require.NoError(t, err)
-	require.Equal(t, [3]uint64{nobody, nobody, 1}, [3]uint64{one.uid, one.gid, one.size})
-
-	container := []span{{0, 65536}}
-	one, err = chooseIDs(idSource{uidMap: container, gidMap: container}, "a")
-	require.NoError(t, err)
-	require.Equal(t, uint64(nobody), one.uid)
-
-	tiny := []span{{0, 1}}
-	one, err = chooseIDs(idSource{uidMap: tiny, gidMap: tiny}, "a")
-	require.NoError(t, err)
-	require.Equal(t, uint64(0), one.uid, "root of a user namespace is not root of the host")
-
-	user, err := chooseIDs(idSource{euid: 1000, egid: 100}, "a")
-	require.NoError(t, err)
-	require.Equal(t, [3]uint64{1000, 100, 1}, [3]uint64{user.uid, user.gid, user.size})
-}
-
 func TestTracePointsAreSkipped(t *testing.T) {
 	require.Empty(t, seccheck.Points)
 	skipTracePoints()
