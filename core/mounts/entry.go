@@ -19,3 +19,12 @@ func Specs(entries []Entry) []Spec {
 	}
 	return specs
 }
+
+// Planned are sources of which only the description is known: nothing is open.
+func Planned(entries []Entry) []*Source {
+	var sources []*Source
+	for _, e := range entries {
+		sources = append(sources, &Source{Spec: e.Spec})
+	}
+	return sources
+}

@@ -39,7 +39,7 @@ func CloseAll(sources []*Source) {
 // checkNesting refuses a mount inside one that is a single file.
 func checkNesting(sources []*Source) error {
 	for _, file := range sources {
-		if file.Dir || file.Spec.Kind == EROFS {
+		if file.Dir || file.Spec.Kind == EROFS || file.Spec.Kind == Disk {
 			continue
 		}
 		for _, s := range sources {

@@ -28,7 +28,7 @@ type Source struct {
 
 // Open opens the source of a mount, in the form that Validate returned. Links
 // in the path are followed now and never again. A Bind's descriptor is
-// O_PATH, an EROFS image's is open for reading.
+// O_PATH, an image's is open for reading, and for writing where the guest may.
 func Open(spec Spec) (*Source, error) {
 	if spec.Kind == Tmpfs {
 		return &Source{Spec: spec, Dir: true}, nil
@@ -41,12 +41,12 @@ func Open(spec Spec) (*Source, error) {
 	if err != nil || spec.Kind == Bind {
 		return s, err
 	}
-	readable, err := s.reopen(unix.O_RDONLY)
+	image, err := s.reopen(spec.imageMode())
 	s.Close()
 	if err != nil {
 		return nil, spec.cannotOpen(err)
 	}
-	return FromFD(spec, readable)
+	return FromFD(spec, image)
 }
 
 // FromFD makes a source of a descriptor that another process opened, and
@@ -101,6 +101,8 @@ func (s *Source) inspect() error {
 	switch {
 	case kind != unix.S_IFREG && kind != unix.S_IFDIR:
 		return s.Spec.invalid("source %q is %s: only directories and regular files can be mounted", s.Spec.Source, typeName(kind))
+	case s.Spec.Kind == Disk && s.Dir:
+		return s.Spec.invalid("source %q is a directory, not a disk image: mount it as a bind", s.Spec.Source)
 	case s.Spec.Kind == EROFS && s.Dir:
 		return s.Spec.invalid("source %q is a directory, not an EROFS image: mount it as a bind", s.Spec.Source)
 	}
@@ -172,10 +174,24 @@ func (s *Source) checkDescriptor() error {
 		}
 		return nil
 	}
-	if flags&(unix.O_PATH|unix.O_ACCMODE) != unix.O_RDONLY {
+	if flags&(unix.O_PATH|unix.O_ACCMODE) != s.Spec.imageMode() {
+		if s.Spec.imageMode() == unix.O_RDWR {
+			return s.Spec.invalid("the descriptor is not open for reading and writing")
+		}
 		return s.Spec.invalid("the descriptor is not open for reading alone")
 	}
+	if s.Spec.Kind == Disk {
+		return s.checkDisk()
+	}
 	return s.checkMagic()
+}
+
+// imageMode is how an image is open.
+func (s Spec) imageMode() int {
+	if s.Kind == Disk && !s.ReadOnly {
+		return unix.O_RDWR
+	}
+	return unix.O_RDONLY
 }
 
 // The superblock of an EROFS image lies at byte 1024 and starts with its magic

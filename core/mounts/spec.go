@@ -17,6 +17,7 @@ const (
 	Bind  Kind = 0 // a directory or a regular file of the host
 	Tmpfs Kind = 1 // an empty file system in memory
 	EROFS Kind = 2 // the content of an EROFS image file, read-only
+	Disk  Kind = 3 // the ext4 file system in a disk image
 )
 
 // Limits.
@@ -40,6 +41,9 @@ type Spec struct {
 	NoExec   bool // no program is executed from it
 	NoSUID   bool // set-user-id bits and file capabilities have no effect
 	NoDev    bool // device files cannot be opened
+	// QCOW2 says that a Disk's image is one; else it is raw. It is never guessed: a
+	// guest could write what makes a raw image look like another one.
+	QCOW2 bool
 	// SizeBytes limits a Tmpfs; 0 is DefaultTmpfs. Of other kinds it is 0.
 	SizeBytes uint64
 }
@@ -65,8 +69,11 @@ func (s Spec) normalize(reserved []string) (Spec, error) {
 	if s.Kind != Tmpfs && s.SizeBytes != 0 {
 		return s, s.invalid("only a tmpfs has a size, not what exists already")
 	}
+	if s.Kind != Disk && s.QCOW2 {
+		return s, s.invalid("only a disk can be a qcow2 image")
+	}
 	switch s.Kind {
-	case Bind:
+	case Bind, Disk:
 		return s, s.checkSource()
 	case EROFS:
 		s.ReadOnly = true
@@ -161,12 +168,13 @@ type specJSON struct {
 	NoExec    bool   `json:"noexec,omitempty"`
 	NoSUID    bool   `json:"nosuid,omitempty"`
 	NoDev     bool   `json:"nodev,omitempty"`
+	QCOW2     bool   `json:"qcow2,omitempty"`
 	SizeBytes uint64 `json:"size_bytes,omitempty"`
 }
 
 // MarshalJSON keeps every byte of the paths.
 func (s Spec) MarshalJSON() ([]byte, error) {
-	return json.Marshal(specJSON{s.Kind, []byte(s.Source), []byte(s.Target), s.ReadOnly, s.NoExec, s.NoSUID, s.NoDev, s.SizeBytes})
+	return json.Marshal(specJSON{s.Kind, []byte(s.Source), []byte(s.Target), s.ReadOnly, s.NoExec, s.NoSUID, s.NoDev, s.QCOW2, s.SizeBytes})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -175,6 +183,6 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err
 	}
-	*s = Spec{w.Kind, string(w.Source), string(w.Target), w.ReadOnly, w.NoExec, w.NoSUID, w.NoDev, w.SizeBytes}
+	*s = Spec{w.Kind, string(w.Source), string(w.Target), w.ReadOnly, w.NoExec, w.NoSUID, w.NoDev, w.QCOW2, w.SizeBytes}
 	return nil
 }

@@ -64,7 +64,7 @@ func TestValidateKindsAndSizes(t *testing.T) {
 		"tmpfs, largest":        {Spec{Kind: Tmpfs, Target: at, SizeBytes: MaxTmpfs}, ""},
 		"tmpfs, too large":      {Spec{Kind: Tmpfs, Target: at, SizeBytes: 1<<64 - 1}, "between"},
 		"tmpfs with source":     {Spec{Kind: Tmpfs, Source: "/s", Target: at}, "has no source"},
-		"unknown kind":          {Spec{Kind: 3, Target: at}, "no kind 3"},
+		"unknown kind":          {Spec{Kind: 4, Target: at}, "no kind 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Validate([]Spec{c.spec})
@@ -123,7 +123,7 @@ func TestSpecKeepsEveryByteOnTheWire(t *testing.T) {
 	for b := 1; b < 256; b++ {
 		every = append(every, byte(b))
 	}
-	want := Spec{EROFS, "/" + string(every), "/t" + string(every), true, true, true, true, 7}
+	want := Spec{EROFS, "/" + string(every), "/t" + string(every), true, true, true, true, true, 7}
 	data, err := json.Marshal(want)
 	require.NoError(t, err)
 	var got Spec

@@ -64,6 +64,9 @@ func (r *rootFS) mount(s *mounts.Source, target string, ids idMap) (specs.Mount,
 		}
 		m.Type, m.Source = "bind", goferSource(len(r.binds))
 		r.binds = append(r.binds, b)
+	case mounts.Disk:
+		return m, fault.New(fault.Unsupported, fault.StageRoot,
+			"%s: engine gvisor has no ext4: mount an EROFS image or a directory, or use engine qemu", s.Spec)
 	}
 	return m, nil
 }
