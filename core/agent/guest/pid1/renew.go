@@ -69,12 +69,13 @@ func (a *Agent) sync(id uint32) {
 // flushTimeout bounds the flush before the power goes.
 const flushTimeout = 5 * time.Second
 
-// powerOff ends all programs, flushes, and ends the machine.
+// powerOff ends all programs, flushes, leaves disks as an unmount would, and ends the
+// machine.
 func (a *Agent) powerOff() {
 	a.kill.signalAll(unix.SIGKILL)
 	flushed := make(chan struct{})
 	go func() {
-		unix.Sync()
+		settle(flushTimeout)
 		close(flushed)
 	}()
 	select {
