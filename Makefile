@@ -46,6 +46,12 @@ $(MSB): $(MSB_SOURCES) $(GUEST)/launcher_amd64 $(AGENT)/agent_amd64
 	@mv $@.tmp $@
 	@ln -sfn ../../bin/msb build/libexec/microsandbox/msb
 
+# The kernel of microVMs in tests: Debian's, downloaded and not installed.
+KERNELS := build/kernels
+.PHONY: test-kernel
+test-kernel: msb ## prepare a guest kernel for the tests of microVMs
+	@$(MSB) kernel ls --dir $(KERNELS) | grep -q '^\*' || $(MSB) kernel install --dir $(KERNELS)
+
 include tests/matrix/build.mk
 -include bench/build.mk
 include tests/arm64/build.mk
@@ -74,7 +80,7 @@ check: ## what to run before each commit: under five minutes
 
 test: ## everything, as root and as an unprivileged user
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools
+	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools test-kernel
 	@tools/run-tests full
 
 PREFIX ?= /usr/local

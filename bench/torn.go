@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 const (
@@ -70,7 +69,7 @@ func (m *measurement) metricsTorn(ctx context.Context) ([]figure, error) {
 
 // onlyWriter is the writer of the one slot in use.
 func onlyWriter(registry *metrics.Registry) (*metrics.Writer, error) {
-	me, err := process.Self()
+	me, err := metrics.Self()
 	if err != nil {
 		return nil, err
 	}

@@ -75,6 +75,7 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, er
 		MaxDuration:  duration(o.max_duration_ms),
 		SampleEvery:  duration(o.metrics_interval_ms),
 		LogMaxBytes:  uint64(o.log_max_bytes),
+		KernelPath:   text(o.kernel_path),
 		Mounts:       mounted,
 		Detached:     o.flags&C.MSB_CREATE_DETACHED != 0,
 		Stored:       o.flags&C.MSB_CREATE_STORED != 0,

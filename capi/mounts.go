@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	mountFlags = C.MSB_MOUNT_READONLY | C.MSB_MOUNT_NOEXEC | C.MSB_MOUNT_NOSUID | C.MSB_MOUNT_NODEV
+	mountFlags = C.MSB_MOUNT_READONLY | C.MSB_MOUNT_NOEXEC | C.MSB_MOUNT_NOSUID | C.MSB_MOUNT_NODEV | C.MSB_MOUNT_QCOW2
 	// maxMountPath is enough for core to see that a path is too long.
 	maxMountPath = 4096
 )
@@ -55,6 +55,7 @@ func mountList(o *C.msb_sandbox_options) ([]mounts.Spec, error) {
 			Kind: mounts.Kind(m.kind), Source: pathText(m.source), Target: pathText(m.target),
 			ReadOnly: m.flags&C.MSB_MOUNT_READONLY != 0, NoExec: m.flags&C.MSB_MOUNT_NOEXEC != 0,
 			NoSUID: m.flags&C.MSB_MOUNT_NOSUID != 0, NoDev: m.flags&C.MSB_MOUNT_NODEV != 0,
+			QCOW2:     m.flags&C.MSB_MOUNT_QCOW2 != 0,
 			SizeBytes: uint64(m.size_bytes),
 		})
 	}

@@ -58,10 +58,10 @@ static msb_result find_place(msb_error *err, const char *state_dir, msbc_place *
 	msb_result result = msbc_text(err, "state_dir", state_dir, MAX_STATE_DIR);
 
 	place->dir = state_dir;
-	place->home = state_dir == NULL ? environment("MSB_HOME") : NULL;
+	place->home = environment("MSB_HOME");
 	place->runtime = state_dir == NULL ? environment("XDG_RUNTIME_DIR") : NULL;
-	place->data = state_dir == NULL ? environment("XDG_DATA_HOME") : NULL;
-	place->user = state_dir == NULL ? environment("HOME") : NULL;
+	place->data = environment("XDG_DATA_HOME"); /* guest kernels are there, whatever state_dir is */
+	place->user = environment("HOME");
 	if (result == MSB_OK)
 		result = msbc_text(err, "$MSB_HOME", place->home, MAX_STATE_DIR);
 	if (result == MSB_OK)
@@ -114,6 +114,8 @@ static msb_result sandbox_options(msb_error *err, const msb_sandbox_options *in,
 		result = msbc_text(err, "msb_path", own->msb_path, MAX_PATH);
 	if (result == MSB_OK)
 		result = msbc_text(err, "root_path", own->root_path, MAX_PATH);
+	if (result == MSB_OK)
+		result = msbc_text(err, "kernel_path", own->kernel_path, MAX_PATH);
 	if (result == MSB_OK)
 		result = find_place(err, own->state_dir, place);
 	return result;

@@ -24,10 +24,15 @@ type Engine uint32
 const (
 	EngineAuto   Engine = 0
 	EngineGvisor Engine = 1
+	EngineQEMU   Engine = 2
+	EngineTCG    Engine = 3
 )
 
 // engineNames are the labels that supervisors know.
-var engineNames = map[Engine]string{EngineAuto: "", EngineGvisor: "gvisor"}
+var engineNames = map[Engine]string{EngineAuto: "", EngineGvisor: "gvisor", EngineQEMU: "qemu", EngineTCG: "qemu-tcg"}
+
+// String is the label that supervisors know; "" is AUTO, or no engine.
+func (e Engine) String() string { return engineNames[e] }
 
 // State says where sandboxes keep their state.
 type State = store.Location
@@ -55,6 +60,7 @@ type Options struct {
 	SampleEvery  time.Duration // interval of metrics; negative: none
 	Mounts       []mounts.Spec
 	LogMaxBytes  uint64 // of each of the log's files, of which there are up to four
+	KernelPath   string // of microVMs; empty: the default
 }
 
 // Limits and defaults, as the header states them.
@@ -156,6 +162,15 @@ func (o Options) places(cfg *control.Config) (err error) {
 	if cfg.StoredDir, err = o.State.ResolveStored(); err != nil {
 		return err
 	}
+	if o.KernelPath != "" && o.Engine == EngineGvisor {
+		return invalid("kernel_path %q: engine gvisor has a kernel of its own", o.KernelPath)
+	}
+	if o.KernelPath != "" {
+		if cfg.KernelPath, err = filepath.Abs(o.KernelPath); err != nil {
+			return fault.Wrap(err, fault.IO, fault.StageEngine, "kernel_path")
+		}
+	}
+	cfg.Kernels = o.State.Kernels()
 	cfg.StateDir, err = o.State.Resolve()
 	return err
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -95,4 +96,16 @@ func TestEnvironment(t *testing.T) {
 	assert.Equal(t, []string{defaultEnv[0], defaultEnv[2], "HOME=/x", "A=3"}, environment([]string{"HOME=/x", "A=1", "A=2", "A=3"}, false),
 		"the last of a name wins")
 	assert.Equal(t, []string{"A=\xff="}, environment([]string{"A=\xff="}, true))
+}
+
+func TestKernelPath(t *testing.T) {
+	state := State{Dir: t.TempDir()}
+	cfg, err := Options{State: state, Engine: EngineTCG, KernelPath: "kernel"}.config()
+	require.NoError(t, err)
+	assert.True(t, filepath.IsAbs(cfg.KernelPath), "the supervisor has another working directory")
+	assert.Equal(t, "qemu-tcg", cfg.Engine)
+	assert.NotEmpty(t, cfg.Kernels)
+	_, err = Options{State: state, Engine: EngineGvisor, KernelPath: "/kernel"}.config()
+	assert.ErrorIs(t, err, &fault.Error{Code: fault.Invalid})
+	assert.ErrorContains(t, err, "kernel_path")
 }

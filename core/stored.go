@@ -13,7 +13,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
-	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -46,6 +45,7 @@ func StartStored(o Options) (*Sandbox, error) {
 	if cfg.StateDir, err = o.State.Resolve(); err != nil {
 		return nil, err
 	}
+	cfg.Kernels = o.State.Kernels()
 	path, err := launch.Find(o.MsbPath, o.LibraryDir)
 	if err != nil {
 		return nil, err
@@ -167,7 +167,8 @@ func onShelf(cfg control.Config, act func(*store.Shelf, store.Stored)) {
 
 // ownRecord is the record of a name that this process holds for a moment.
 func ownRecord(name string) store.Record {
-	self, _ := process.Self()
+	start, _ := store.StartTime(os.Getpid())
+	self := store.Process{Pid: os.Getpid(), Start: start}
 	return store.Record{Name: name, Supervisor: self, Owner: self, Momentary: true, CreatedMS: time.Now().UnixMilli()}
 }
 

@@ -15,7 +15,11 @@ import type { Socket } from "node:net";
 /** Text as UTF-8, or bytes of any encoding; no NUL bytes. */
 export type Bytes = string | Uint8Array;
 
-export type Engine = "auto" | "gvisor";
+/**
+ * "qemu" is a microVM with KVM, "qemu-tcg" one with a processor in software, ten times slower.
+ * "auto" is the strongest that a probe run has shown to work, and never "qemu-tcg".
+ */
+export type Engine = "auto" | "gvisor" | "qemu" | "qemu-tcg";
 
 /** "host" is a read-only view of the host's toolchain with a writable /tmp and home. */
 export type Root = "host" | { dir: Bytes } | { erofs: Bytes };
@@ -35,12 +39,14 @@ interface MountOptions {
 
 /**
  * A directory or regular file of the host, whose changes reach it; an empty file system
- * in memory, of 64 MiB unless told otherwise; or an EROFS image file.
+ * in memory, of 64 MiB unless told otherwise; an EROFS image file; or, in microVMs, the
+ * ext4 file system in a disk image, raw unless `qcow2` is set.
  */
 export type Mount =
-  | (MountOptions & { bind: Bytes; tmpfs?: never; erofs?: never; size?: never })
-  | (MountOptions & { tmpfs: true; size?: number; bind?: never; erofs?: never })
-  | (MountOptions & { erofs: Bytes; bind?: never; tmpfs?: never; size?: never });
+  | (MountOptions & { bind: Bytes; tmpfs?: never; erofs?: never; disk?: never; size?: never; qcow2?: never })
+  | (MountOptions & { tmpfs: true; size?: number; bind?: never; erofs?: never; disk?: never; qcow2?: never })
+  | (MountOptions & { erofs: Bytes; bind?: never; tmpfs?: never; disk?: never; size?: never; qcow2?: never })
+  | (MountOptions & { disk: Bytes; qcow2?: boolean; bind?: never; tmpfs?: never; erofs?: never; size?: never });
 
 export interface SandboxOptions {
   /** 1 to 128 bytes of UTF-8; generated when absent. */
@@ -72,6 +78,8 @@ export interface SandboxOptions {
   maxDuration?: number;
   /** How often what it uses is measured. Default 1000; 0 is never. */
   metricsInterval?: number;
+  /** The kernel of microVMs. Default: the one that `msb kernel install` prepared, else the newest in /boot. */
+  kernel?: Bytes;
   /** Of each of the log's up to four files. Default 10 MiB, at least 64 KiB. */
   logMax?: number;
   /** To find it by in lists; 1000 bytes in all, without control characters. */

@@ -24,9 +24,15 @@ func newFlags(name string) *flag.FlagSet {
 func stateFlag(f *flag.FlagSet) func() core.State {
 	dir := f.String("state", "", "state directory")
 	return func() core.State {
-		return core.State{Dir: *dir, MsbHome: os.Getenv("MSB_HOME"), XDGRuntimeDir: os.Getenv("XDG_RUNTIME_DIR"),
-			XDGDataHome: os.Getenv("XDG_DATA_HOME"), Home: os.Getenv("HOME")}
+		s := environment()
+		s.Dir = *dir
+		return s
 	}
+}
+
+func environment() core.State {
+	return core.State{MsbHome: os.Getenv("MSB_HOME"), XDGRuntimeDir: os.Getenv("XDG_RUNTIME_DIR"),
+		XDGDataHome: os.Getenv("XDG_DATA_HOME"), Home: os.Getenv("HOME")}
 }
 
 // programFlags adds the options of a program.
@@ -55,6 +61,21 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 			UID:   user.uid, GID: user.gid, Umask: umask.mode, Rlimits: limits, WallLimit: *timeout,
 		}
 	}
+}
+
+// engineFlag is the name of an engine.
+type engineFlag struct{ engine *core.Engine }
+
+func (e engineFlag) String() string { return "" }
+
+func (e engineFlag) Set(text string) error {
+	for _, engine := range []core.Engine{core.EngineAuto, core.EngineGvisor, core.EngineQEMU, core.EngineTCG} {
+		if text == engine.String() || text == "auto" {
+			*e.engine = engine
+			return nil
+		}
+	}
+	return fmt.Errorf("auto, gvisor, qemu or qemu-tcg")
 }
 
 // listFlag is an option that may be given again.

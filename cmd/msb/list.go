@@ -33,8 +33,8 @@ func listCommand(args []string) int {
 	fmt.Fprintln(w, "NAME\tSTATE\tENGINE\tPID\tAGE\tLIFE\tLABELS")
 	for _, e := range entries {
 		engine, pid := "-", "-"
-		if core.Engine(e.Engine) == core.EngineGvisor {
-			engine = "gvisor"
+		if name := core.Engine(e.Engine).String(); name != "" {
+			engine = name
 		}
 		if e.Pid != 0 {
 			pid = fmt.Sprint(e.Pid)

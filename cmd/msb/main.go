@@ -9,6 +9,8 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor"
+	"github.com/libmicrosandbox/microsandbox/core/engine/qemu"
+	"github.com/libmicrosandbox/microsandbox/core/engine/qemu/jail"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/runtime"
 )
@@ -25,6 +27,7 @@ const (
 )
 
 func main() {
+	jail.Main()   // does not return in a process of the engine
 	gvisor.Main() // does not return in a process of the engine
 	os.Exit(dispatch(os.Args[1:]))
 }
@@ -37,7 +40,7 @@ func dispatch(args []string) int {
 	command, rest := args[0], args[1:]
 	switch command {
 	case launch.SuperviseCommand:
-		return runtime.Main([]engine.Engine{gvisor.New()})
+		return runtime.Main([]engine.Engine{qemu.New(), gvisor.New(), qemu.NewTCG()})
 	case "help", "--help", "-h":
 		usage(os.Stdout)
 		return 0
@@ -57,7 +60,7 @@ var commands = map[string]func(args []string) int{
 	"run": runCommand, "exec": execCommand, "start": startCommand,
 	"ls": listCommand, "metrics": metricsCommand, "top": topCommand, "wait": waitCommand, "audit": auditCommand, "logs": logsCommand,
 	"kill": killCommand, "stop": stopCommand, "drain": drainCommand, "detach": detachCommand, "rm": removeCommand,
-	"version": versionCommand,
+	"kernel": kernelCommand, "doctor": doctorCommand, "version": versionCommand,
 }
 
 func usage(w io.Writer) {
@@ -82,14 +85,23 @@ func usage(w io.Writer) {
                                           TIME: 10m ago or 2006-01-02T15:04:05Z;
                                           SOURCE: stdout, stderr or supervisor, may be given again
   msb audit                               list all that exists in the state directory
+  msb doctor [--kernel PATH]              which engines work here, and what the others lack
+  msb kernel install [--from FILE | --package NAME] [--modules DIR] [--system | --dir DIR]
+                                          prepare the kernel of microVMs: a vmlinuz, a vmlinux or
+                                          a .deb; default: the newest in /boot, else Debian's
+                                          linux-image-cloud-amd64, downloaded and not installed
+  msb kernel ls [--dir DIR]               list the prepared kernels; * is booted when none is named
   msb version
 
 Options of run:
   --name NAME          default: generated
   --root KIND[:PATH]   host (default), dir:PATH or erofs:PATH
-  --mount bind:SOURCE:TARGET[:OPTIONS], tmpfs:TARGET[:OPTIONS] or erofs:SOURCE:TARGET[:OPTIONS]
-                       show a directory or file of the host, an empty one, or an image;
-                       OPTIONS: ro,noexec,nosuid,nodev,size=64M; may be given again
+  --mount KIND:SOURCE:TARGET[:OPTIONS] or tmpfs:TARGET[:OPTIONS]
+                       KIND: bind (a directory or file of the host), erofs (an image), disk (an
+                       image with ext4; microVMs only); tmpfs is an empty one in memory;
+                       OPTIONS: ro,noexec,nosuid,nodev,size=64M,qcow2; may be given again
+  --engine NAME        auto (default), gvisor, qemu (a microVM with KVM) or qemu-tcg (without, slow)
+  --kernel PATH        kernel of a microVM: see msb kernel install
   --memory SIZE        limit, such as 512M or 2G
   --overlay SIZE       limit of changes to the root
   --detach             go on in the background; prints the name; CMD is optional

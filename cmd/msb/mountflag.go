@@ -7,7 +7,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
 )
 
-// mountFlag is bind:SOURCE:TARGET, tmpfs:TARGET or erofs:SOURCE:TARGET, each with
+// mountFlag is bind:, erofs: or disk:SOURCE:TARGET, or tmpfs:TARGET, each with
 // further options behind another colon. It may be given again.
 type mountFlag []mounts.Spec
 
@@ -23,8 +23,10 @@ func (m *mountFlag) Set(text string) error {
 		spec.Kind = mounts.Tmpfs
 	case "erofs":
 		spec.Kind = mounts.EROFS
+	case "disk":
+		spec.Kind = mounts.Disk
 	default:
-		return fmt.Errorf("%q is not bind:SOURCE:TARGET, tmpfs:TARGET or erofs:SOURCE:TARGET", text)
+		return fmt.Errorf("%q is not bind:SOURCE:TARGET, tmpfs:TARGET, erofs:SOURCE:TARGET or disk:SOURCE:TARGET", text)
 	}
 	parts := strings.Split(rest, ":")
 	if spec.Kind != mounts.Tmpfs {
@@ -57,6 +59,8 @@ func mountOptions(spec *mounts.Spec, list string) error {
 			spec.NoSUID = true
 		case "nodev":
 			spec.NoDev = true
+		case "qcow2":
+			spec.QCOW2 = true
 		case "size":
 			var bytes size
 			if err := bytes.Set(value); err != nil {
@@ -64,7 +68,7 @@ func mountOptions(spec *mounts.Spec, list string) error {
 			}
 			spec.SizeBytes = uint64(bytes)
 		default:
-			return fmt.Errorf("mount option %q is not ro, rw, noexec, nosuid, nodev or size=SIZE", option)
+			return fmt.Errorf("mount option %q is not ro, rw, noexec, nosuid, nodev, qcow2 or size=SIZE", option)
 		}
 	}
 	return nil

@@ -32,6 +32,8 @@ func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
 	f.BoolVar(&o.Stored, "store", false, "keep the configuration")
 	f.BoolVar(&o.Replace, "replace", false, "end one that has the name")
 	f.Var(&labels, "label", "NAME=VALUE")
+	f.Var(engineFlag{&o.Engine}, "engine", "engine")
+	f.StringVar(&o.KernelPath, "kernel", "", "kernel of a microVM")
 	var mounted mountFlag
 	f.Var(&mounted, "mount", "KIND:SOURCE:TARGET")
 	f.DurationVar(&o.IdleTimeout, "idle", 0, "idle time")

@@ -85,6 +85,8 @@ type Config struct {
 	IdleTimeout  time.Duration  `json:"idle_ns,omitempty"`  // 0: none
 	MaxDuration  time.Duration  `json:"max_ns,omitempty"`   // 0: none
 	StoredDir    string         `json:"-"`                  // where stored configurations are
+	KernelPath   string         `json:"-"`                  // of engines whose guests have a kernel; "": the default
+	Kernels      []string       `json:"-"`                  // directories of prepared kernels
 	Metrics      *metrics.Token `json:"metrics,omitempty"`  // reserved slot; nil: none
 	SampleEvery  time.Duration  `json:"sample_ns,omitempty"`
 	LogMaxBytes  uint64         `json:"log_max_bytes,omitempty"` // of one file of the log; 0: the default
@@ -100,16 +102,23 @@ type Config struct {
 type configPaths struct {
 	StateDir  []byte `json:"state_dir"`
 	StoredDir []byte `json:"stored_dir,omitempty"`
+
+	KernelPath []byte   `json:"kernel_path,omitempty"`
+	Kernels    [][]byte `json:"kernels,omitempty"`
 }
 
 type plainConfig Config // without the methods
 
 // MarshalJSON encodes the configuration.
 func (c Config) MarshalJSON() ([]byte, error) {
+	paths := configPaths{StateDir: []byte(c.StateDir), StoredDir: []byte(c.StoredDir), KernelPath: []byte(c.KernelPath)}
+	for _, k := range c.Kernels {
+		paths.Kernels = append(paths.Kernels, []byte(k))
+	}
 	return json.Marshal(struct {
 		plainConfig
 		configPaths
-	}{plainConfig(c), configPaths{[]byte(c.StateDir), []byte(c.StoredDir)}})
+	}{plainConfig(c), paths})
 }
 
 // UnmarshalJSON decodes it.
@@ -119,7 +128,10 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	err := json.Unmarshal(data, &paths)
-	c.StateDir, c.StoredDir = string(paths.StateDir), string(paths.StoredDir)
+	c.StateDir, c.StoredDir, c.KernelPath, c.Kernels = string(paths.StateDir), string(paths.StoredDir), string(paths.KernelPath), nil
+	for _, k := range paths.Kernels {
+		c.Kernels = append(c.Kernels, string(k))
+	}
 	return err
 }
 

@@ -27,6 +27,11 @@ type Config struct {
 	Mounts       []*mounts.Source
 	MemoryBytes  uint64 // limit, never 0
 	OverlayBytes uint64 // limit of changes to the root, never 0
+	// KernelPath is the guest's kernel, for engines that have one: a prepared kernel's
+	// directory, or a kernel's file; "" is the default of the first of the directories
+	// Kernels that has one. The first is also where what is found out is kept.
+	KernelPath string
+	Kernels    []string
 	// Log takes one line for the supervisor's log; never nil.
 	Log func(format string, args ...any)
 }
@@ -40,6 +45,17 @@ type Engine interface {
 	// cgroup or file outside cfg.Dir.
 	Boot(ctx context.Context, cfg Config) (Machine, error)
 }
+
+// Chooser is an Engine that works on some hosts only, and not with every
+// configuration. AUTO asks it first; an engine that is none is always taken.
+type Chooser interface {
+	// Usable returns why there can be no machine with this configuration here, nil
+	// once a probe run has shown that there can. No file of it need be open.
+	Usable(ctx context.Context, cfg Config) error
+}
+
+// ByNameOnly is an Engine that AUTO never takes.
+type ByNameOnly interface{ ByNameOnly() }
 
 // Program is what Machine.Start runs. Bytes are bytes: an engine that cannot
 // carry a string exactly must refuse it.

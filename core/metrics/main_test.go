@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // helperEnv makes the test binary one of the helper processes.
@@ -49,7 +48,7 @@ func help() error {
 	if err := json.Unmarshal(line, &o); err != nil {
 		return err
 	}
-	self, err := process.Self()
+	self, err := Self()
 	if err != nil {
 		return err
 	}
@@ -147,7 +146,7 @@ func open(t *testing.T, dir string, capacity int) *Registry {
 
 func self(t *testing.T) Process {
 	t.Helper()
-	p, err := process.Self()
+	p, err := Self()
 	require.NoError(t, err)
 	return p
 }
@@ -156,8 +155,9 @@ func self(t *testing.T) Process {
 func ended(t *testing.T) Process {
 	t.Helper()
 	h := startHelper(t, order{Do: "nothing", Dir: t.TempDir()})
-	p, err := process.Of(h.cmd.Process.Pid)
+	start, err := startTime(h.cmd.Process.Pid)
 	require.NoError(t, err)
+	p := Process{Pid: h.cmd.Process.Pid, Start: start}
 	require.True(t, p.Alive())
 	h.kill(t)
 	require.False(t, p.Alive(), "a zombie has ended")

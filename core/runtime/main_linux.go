@@ -4,6 +4,7 @@
 package runtime
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -142,21 +143,36 @@ func checkLimits() error {
 	return nil
 }
 
-// warm lets the engine that will boot get ready for it beside what comes before.
+// warm lets the engine that will probably boot get ready for it beside what comes
+// before: of AUTO's, the one that works everywhere.
 func warm(engines []engine.Engine, name string) {
-	if e, err := pickEngine(engines, name); err == nil {
+	for _, e := range engines {
+		_, asks := e.(engine.Chooser)
+		if e.Name() != name && (name != "" || asks) {
+			continue
+		}
 		if w, ok := e.(interface{ Warm() }); ok {
 			go w.Warm()
 		}
+		return
 	}
 }
 
-// pickEngine finds the engine by name; "" is the strongest.
-func pickEngine(engines []engine.Engine, name string) (engine.Engine, error) {
+// pickEngine finds the engine by name; "" is the first that can be used.
+func pickEngine(ctx context.Context, engines []engine.Engine, name string, cfg engine.Config) (engine.Engine, error) {
 	for _, e := range engines {
-		if name == "" || e.Name() == name {
+		if e.Name() == name || name == "" && usable(ctx, e, cfg) {
 			return e, nil
 		}
 	}
 	return nil, fault.New(fault.Unsupported, fault.StageEngine, "engine %q is not in this msb", name)
+}
+
+// usable asks an engine whether AUTO may take it.
+func usable(ctx context.Context, e engine.Engine, cfg engine.Config) bool {
+	if _, never := e.(engine.ByNameOnly); never {
+		return false
+	}
+	c, asks := e.(engine.Chooser)
+	return !asks || c.Usable(ctx, cfg) == nil
 }

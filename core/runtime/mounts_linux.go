@@ -36,10 +36,8 @@ func (s *supervisor) bootEngine(ctx context.Context) error {
 		return err
 	}
 	defer mounts.CloseAll(sources)
-	cfg := engine.Config{
-		ID: s.cfg.ID, Name: s.cfg.Name, Dir: s.claim.Dir(), Root: s.cfg.Root, Mounts: sources,
-		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Log: s.log.Printf,
-	}
+	cfg := s.engineConfig(sources)
+	cfg.Dir, cfg.Log = s.claim.Dir(), s.log.Printf
 	if s.cfg.Root.Kind != image.Host {
 		if cfg.RootFile, err = image.Open(s.cfg.Root); err != nil {
 			return err
@@ -53,29 +51,44 @@ func (s *supervisor) bootEngine(ctx context.Context) error {
 	return err
 }
 
-// lockImages locks all images of the sandbox against writers. The locks end with
+// lockImages locks all images of the sandbox: against writers, and those that the
+// sandbox itself writes against everybody. The locks end with
 // this process, however it ends.
 func (s *supervisor) lockImages(cfg engine.Config) error {
 	if cfg.Root.Kind == image.EROFS {
-		if err := s.lockImage(cfg.RootFile, cfg.Root.Path); err != nil {
+		if err := s.lockImage(cfg.RootFile, cfg.Root.Path, disklock.Shared); err != nil {
 			return err
 		}
 	}
 	for _, m := range cfg.Mounts {
-		if m.Spec.Kind != mounts.EROFS {
+		if m.Spec.Kind != mounts.EROFS && m.Spec.Kind != mounts.Disk {
 			continue
 		}
-		if err := s.lockImage(m.File(), m.Spec.Source); err != nil {
+		mode := disklock.Exclusive
+		if m.Spec.ReadOnly {
+			mode = disklock.Shared
+		}
+		if err := s.lockImage(m.File(), m.Spec.Source, mode); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *supervisor) lockImage(file *os.File, path string) error {
-	held, err := disklock.LockFile(file, path, disklock.Shared, s.root.NameOf)
+func (s *supervisor) lockImage(file *os.File, path string, mode disklock.Mode) error {
+	held, err := disklock.LockFile(file, path, mode, s.root.NameOf)
 	if err != nil {
 		return err
 	}
 	return s.locks.Add(held)
+}
+
+// engineConfig is the configuration as an engine sees it, without the places and files
+// that only a boot needs.
+func (s *supervisor) engineConfig(sources []*mounts.Source) engine.Config {
+	return engine.Config{
+		ID: s.cfg.ID, Name: s.cfg.Name, Root: s.cfg.Root, Mounts: sources,
+		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
+		KernelPath: s.cfg.KernelPath, Kernels: s.cfg.Kernels,
+	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // idleSkip is how many intervals pass between two samples of a sandbox in which no
@@ -24,7 +23,7 @@ func (s *supervisor) claimSlot() {
 		return
 	}
 	defer registry.Close()
-	self, err := process.Self()
+	self, err := metrics.Self()
 	if err != nil {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
-	"github.com/libmicrosandbox/microsandbox/core/process"
+	"github.com/libmicrosandbox/microsandbox/core/mounts"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -137,7 +137,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	}()
 
 	var err error
-	if s.engine, err = pickEngine(engines, s.cfg.Engine); err != nil {
+	if s.engine, err = pickEngine(ctx, engines, s.cfg.Engine, s.engineConfig(mounts.Planned(s.cfg.Mounts))); err != nil {
 		return err
 	}
 	if s.root, err = store.OpenRoot(s.cfg.StateDir); err != nil {
@@ -173,11 +173,12 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 }
 
 func (s *supervisor) newRecord() store.Record {
-	self, _ := process.Self()
-	owner, _ := process.Of(s.cfg.OwnerPid)
+	self, _ := store.StartTime(os.Getpid())
+	owner, _ := store.StartTime(s.cfg.OwnerPid)
 	return store.Record{
 		Name: s.cfg.Name, ID: s.cfg.ID, State: handle.StateStarting, CreatedMS: s.created.UnixMilli(), Engine: s.engine.Name(),
-		Supervisor: self, Owner: owner,
+		Supervisor:  store.Process{Pid: os.Getpid(), Start: self},
+		Owner:       store.Process{Pid: s.cfg.OwnerPid, Start: owner},
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
 		Labels: s.cfg.Labels, Stored: s.cfg.Stored,
 	}

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // Audit lists everything of this state root that exists: what living sandboxes
@@ -75,8 +73,8 @@ func (r *Root) engines() []Process {
 		if !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
 			continue
 		}
-		if p, err := process.Of(pid); err == nil {
-			out = append(out, p)
+		if start, err := StartTime(pid); err == nil {
+			out = append(out, Process{Pid: pid, Start: start})
 		}
 	}
 	return out

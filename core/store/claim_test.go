@@ -15,16 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 func code(c fault.Code) error { return &fault.Error{Code: c} }
 
 func self(t *testing.T, name string) Record {
 	t.Helper()
-	me, err := process.Self()
+	start, err := StartTime(os.Getpid())
 	require.NoError(t, err)
-	return Record{Name: name, Supervisor: me}
+	return Record{Name: name, Supervisor: Process{Pid: os.Getpid(), Start: start}}
 }
 
 func TestClaimFindRemove(t *testing.T) {

@@ -12,8 +12,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // TestMain is also a process that works on a state directory and dies or waits
@@ -29,9 +27,9 @@ func TestMain(m *testing.M) {
 func act(step, dir, name string) {
 	root, err := OpenRoot(dir)
 	check(err)
-	self, err := process.Self()
+	start, err := StartTime(os.Getpid())
 	check(err)
-	rec := Record{Name: name, Supervisor: self}
+	rec := Record{Name: name, Supervisor: Process{Pid: os.Getpid(), Start: start}}
 	switch step {
 	case "mkdir": // an empty directory under its temporary name
 		temp, err := tempName(newPrefix, key(name))

@@ -1,9 +1,13 @@
 package store
 
-import "github.com/libmicrosandbox/microsandbox/core/process"
+// Process names a process so that a later one with the same id is not taken for it.
+type Process struct {
+	Pid   int    `json:"pid"`
+	Start uint64 `json:"start_ticks"`
+}
 
-// Process is how a record names a process.
-type Process = process.ID
+// Alive reports whether the process still runs.
+func (p Process) Alive() bool { return p.Pid > 0 && SameProcess(p.Pid, p.Start) }
 
 // Record is what a supervisor writes about its sandbox.
 type Record struct {

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 const (
@@ -89,7 +88,7 @@ func (r *Root) fd() int { return int(r.dir.Fd()) }
 
 // tempName is a name that says which process works on the directory.
 func tempName(prefix, key string) (string, error) {
-	start, err := process.StartTime(os.Getpid())
+	start, err := StartTime(os.Getpid())
 	if err != nil {
 		return "", err
 	}
@@ -99,12 +98,13 @@ func tempName(prefix, key string) (string, error) {
 // tempOwnerAlive reports whether the process that a temporary name speaks of
 // still lives. A name that cannot be parsed is nobody's.
 func tempOwnerAlive(entry string) bool {
-	var p process.ID
+	var pid int
+	var start uint64
 	rest := strings.TrimPrefix(strings.TrimPrefix(entry, newPrefix), delPrefix)
-	if _, err := fmt.Sscanf(rest, "%d-%d-", &p.Pid, &p.Start); err != nil {
+	if _, err := fmt.Sscanf(rest, "%d-%d-", &pid, &start); err != nil {
 		return false
 	}
-	return p.Alive()
+	return SameProcess(pid, start)
 }
 
 func ownedDir(path string, uid int) (bool, error) {

@@ -11,12 +11,14 @@ extern "C" {
 #define MSB_MOUNT_BIND  0  /* a directory or regular file of the host; changes reach it, set-id bits do not */
 #define MSB_MOUNT_TMPFS 1  /* an empty file system in memory */
 #define MSB_MOUNT_EROFS 2  /* an EROFS image file, always read-only */
+#define MSB_MOUNT_DISK  3  /* the ext4 file system in a disk image; microVMs only */
 
 /* msb_mount.flags */
 #define MSB_MOUNT_READONLY 1u
 #define MSB_MOUNT_NOEXEC   2u  /* no program is executed from it */
 #define MSB_MOUNT_NOSUID   4u  /* set-user-id bits and file capabilities have no effect */
 #define MSB_MOUNT_NODEV    8u  /* always in force for the host's devices: none is ever opened */
+#define MSB_MOUNT_QCOW2   16u  /* DISK: the image is qcow2, on no other file; else it is raw */
 
 /*
  * What a sandbox shows of the host beside its root. source is opened once, during

@@ -11,6 +11,8 @@ extern "C" {
 
 #define MSB_ENGINE_AUTO   0  /* the strongest that a probe run has shown to work */
 #define MSB_ENGINE_GVISOR 1  /* a kernel in user space; needs neither KVM nor root */
+#define MSB_ENGINE_QEMU   2  /* a microVM with KVM; what it cannot do is refused: docs/engines.md */
+#define MSB_ENGINE_QEMU_TCG 3 /* a microVM with a processor in software, ten times slower; by name only */
 
 #define MSB_ROOT_HOST  0  /* read-only view of the host's toolchain, writable /tmp and home */
 #define MSB_ROOT_DIR   1  /* a directory; changes stay in memory */
@@ -47,6 +49,9 @@ extern "C" {
  *   mounts            none; mounts_count elements of mount_size bytes each,
  *                     sizeof(msb_mount); at most 64
  *   log_max_bytes     10 MiB, of each of the log's up to four files; at least 64 KiB
+ *   kernel_path       of microVMs: the kernel that `msb kernel install` prepared, else
+ *                     the newest in /boot; a vmlinuz with its modules where they belong
+ *                     beside it, or a directory that msb kernel install made
  *
  * Stored sandboxes keep their configuration, not their files; the sources of
  * mounts are opened anew at each start. The configuration lies in state_dir or
@@ -80,9 +85,10 @@ typedef struct msb_sandbox_options {
 	uint32_t mounts_count;
 	uint32_t mount_size;       /* sizeof(msb_mount) */
 	uint64_t log_max_bytes;
+	const char *kernel_path;
 } msb_sandbox_options;
 #define MSB_SANDBOX_OPTIONS_INIT \
-	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #define MSB_STATE_STARTING 1
 #define MSB_STATE_RUNNING  2

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
 const root = "../.."
@@ -91,6 +92,7 @@ func TestMain(m *testing.M) {
 	if dir, err := suite(); err == nil {
 		os.RemoveAll(dir)
 	}
+	harness.Clean()
 	os.Exit(code)
 }
 
@@ -221,7 +223,11 @@ func suiteTest(t *testing.T, bin, name string) {
 	}
 	state := filepath.Join(t.TempDir(), "state")
 	fakes, pids := writeFakes(t)
-	out := run(t, 4*time.Minute, []string{"MSB_HOME=" + state, "FAKES=" + fakes, "DRIVER_CALLS=" + driverCalls()}, bin, name)
+	env := []string{"MSB_HOME=" + state, "FAKES=" + fakes, "DRIVER_CALLS=" + driverCalls()}
+	if name == "real_microvm" {
+		env = append(env, "MICROVM_KERNEL="+harness.Kernel(t), "MICROVM_ROOT="+harness.Root(t).Path)
+	}
+	out := run(t, 4*time.Minute, env, bin, name)
 	if out != "" {
 		t.Log(out)
 	}

@@ -68,6 +68,13 @@ var shared struct {
 	img  string
 }
 
+// Clean removes it, in test binaries that do not use Main.
+func Clean() {
+	if shared.dir != "" {
+		os.RemoveAll(shared.dir)
+	}
+}
+
 func sharedDir(t testing.TB) string {
 	if shared.dir == "" {
 		dir, err := os.MkdirTemp("", "msb-harness-")
@@ -133,6 +140,51 @@ func Root(t testing.TB) image.Root {
 	return image.Root{Kind: image.EROFS, Path: shared.img}
 }
 
+// Kernel is the guest kernel that microVMs boot: $MSB_TEST_KERNEL, else what
+// `make test-kernel` prepares.
+func Kernel(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("MSB_TEST_KERNEL")
+	if path == "" {
+		path = filepath.Join(tree(t), "build/kernels/default")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("needs a guest kernel: run make test-kernel")
+	}
+	if _, err := os.Stat("/usr/bin/qemu-system-x86_64"); err != nil {
+		t.Skip("needs qemu-system-x86")
+	}
+	return path
+}
+
+// Engine is what the suites run on: $MSB_TEST_ENGINE, "qemu-tcg" or "qemu"; else the
+// default. Tests of what only one engine has skip with NeedGvisor.
+func Engine(t testing.TB) core.Engine {
+	t.Helper()
+	switch name := os.Getenv("MSB_TEST_ENGINE"); name {
+	case "":
+		return core.EngineAuto
+	case core.EngineQEMU.String():
+		return core.EngineQEMU
+	case core.EngineTCG.String():
+		return core.EngineTCG
+	default:
+		t.Fatalf("MSB_TEST_ENGINE=%s: qemu or qemu-tcg", name)
+		return core.EngineAuto
+	}
+}
+
+// Virtual tells whether the suites run on an engine with a kernel of its own.
+func Virtual(t testing.TB) bool { return Engine(t) != core.EngineAuto }
+
+// NeedGvisor skips a test of what only that engine has.
+func NeedGvisor(t testing.TB, what string) {
+	t.Helper()
+	if Virtual(t) {
+		t.Skipf("engine %s has no %s", Engine(t), what)
+	}
+}
+
 // State is a new state directory for one test.
 func State(t testing.TB) core.State {
 	t.Helper()
@@ -142,7 +194,12 @@ func State(t testing.TB) core.State {
 // Options are those of a plain sandbox in a new state directory.
 func Options(t testing.TB) core.Options {
 	t.Helper()
-	return core.Options{MsbPath: Binary(t), State: State(t), Root: Root(t), StopGrace: -1}
+	o := core.Options{MsbPath: Binary(t), State: State(t), Root: Root(t), StopGrace: -1, Engine: Engine(t)}
+	if Virtual(t) {
+		o.KernelPath = Kernel(t)
+		o.StartTimeout = 2 * time.Minute // software emulation on a busy machine
+	}
+	return o
 }
 
 // Create creates a sandbox, waits until it is ready, and takes it away at the

@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -36,8 +35,8 @@ func Tree(t testing.TB, pid int) []store.Process {
 	}
 	var tree []store.Process
 	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
-		if p, err := process.Of(queue[0]); err == nil {
-			tree = append(tree, p)
+		if start, err := store.StartTime(queue[0]); err == nil {
+			tree = append(tree, store.Process{Pid: queue[0], Start: start})
 		}
 		queue = append(queue, children[queue[0]]...)
 	}
@@ -178,9 +177,7 @@ func NoLeaks(t testing.TB) {
 func Main(m *testing.M) {
 	before := Take()
 	status := m.Run()
-	if shared.dir != "" {
-		os.RemoveAll(shared.dir)
-	}
+	Clean()
 	if text := before.Leaked(10 * time.Second); text != "" && status == 0 {
 		fmt.Fprintln(os.Stderr, "left at the end of the run:", text)
 		pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)

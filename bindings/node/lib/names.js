@@ -42,7 +42,7 @@ export const CAUSES = [
 export const STATES = ["unknown", "starting", "running", "draining", "stopped", "crashed"];
 
 /** MSB_ENGINE_*, by number. */
-export const ENGINES = ["auto", "gvisor"];
+export const ENGINES = ["auto", "gvisor", "qemu", "qemu-tcg"];
 
 /** MSB_METRIC_*, by number of the bit. */
 export const METRICS = [
@@ -58,9 +58,9 @@ export const RLIMITS = ["cpu", "fsize", "data", "stack", "core", "rss", "nproc",
 
 export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, log: 5 };
 /** MSB_MOUNT_* that are kinds, by number. */
-export const MOUNTS = ["bind", "tmpfs", "erofs"];
+export const MOUNTS = ["bind", "tmpfs", "erofs", "disk"];
 /** MSB_MOUNT_* that are flags. */
-export const MOUNT = { readOnly: 1, noExec: 2, noSuid: 4, noDev: 8 };
+export const MOUNT = { readOnly: 1, noExec: 2, noSuid: 4, noDev: 8, qcow2: 16 };
 /** MSB_LOG_SOURCE_*, by number. */
 export const LOG_SOURCES = ["unknown", "stdout", "stderr", "supervisor", "gap"];
 /** MSB_LOGS_*. */

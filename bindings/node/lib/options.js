@@ -58,18 +58,18 @@ function assignments(what, object, write) {
   });
 }
 
-/** Of {bind: path}, {tmpfs: true} or {erofs: path}, each with target and flags. */
-function mountOf({ bind, tmpfs, erofs, target, size, readOnly, noExec, noSuid, noDev, ...rest }) {
+/** Of {bind: path}, {tmpfs: true}, {erofs: path} or {disk: path}, each with target and flags. */
+function mountOf({ bind, tmpfs, erofs, disk, target, size, readOnly, noExec, noSuid, noDev, qcow2, ...rest }) {
   refuseUnknown(rest);
-  const kinds = MOUNTS.filter((kind) => ({ bind, tmpfs, erofs })[kind] !== undefined);
+  const kinds = MOUNTS.filter((kind) => ({ bind, tmpfs, erofs, disk })[kind] !== undefined);
   if (kinds.length !== 1 || (tmpfs !== undefined && tmpfs !== true)) {
-    throw invalid("mounts: each must have one of bind: path, tmpfs: true and erofs: path");
+    throw invalid("mounts: each must have one of bind: path, tmpfs: true, erofs: path and disk: path");
   }
   if (target === undefined) throw invalid("mounts: target is required");
   return {
     kind: MOUNTS.indexOf(kinds[0]),
-    flags: flagsOf(MOUNT, { readOnly, noExec, noSuid, noDev }),
-    source: bind ?? erofs,
+    flags: flagsOf(MOUNT, { readOnly, noExec, noSuid, noDev, qcow2 }),
+    source: bind ?? erofs ?? disk,
     target,
     sizeBytes: positive("mounts: size", size),
   };
@@ -91,12 +91,13 @@ function labelsOf(labels) {
 
 export function sandboxOptions({
   name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, detached, stored, replace, replaceGrace,
-  idleTimeout, maxDuration, metricsInterval, logMax, mounts, labels, stateDir, msbPath, signal, ...rest
+  idleTimeout, maxDuration, metricsInterval, logMax, kernel, mounts, labels, stateDir, msbPath, signal, ...rest
 }) {
   refuseUnknown(rest);
   return {
     flags: flagsOf(CREATE, { detached, stored, replace }),
     name,
+    kernelPath: kernel,
     stateDir,
     msbPath,
     labels: labelsOf(labels),

@@ -12,6 +12,7 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	    !get_bytes_property(env, memory, object, "msbPath", &out->msb_path) ||
 	    !get_bytes_property(env, memory, object, "stateDir", &out->state_dir) ||
 	    !get_bytes_property(env, memory, object, "rootPath", &out->root_path) ||
+	    !get_bytes_property(env, memory, object, "kernelPath", &out->kernel_path) ||
 	    !get_bytes_list_property(env, memory, object, "labels", &out->labels) ||
 	    !get_int64_property(env, object, "flags", &flags) ||
 	    !get_int64_property(env, object, "engine", &engine) ||

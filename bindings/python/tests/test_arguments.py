@@ -87,12 +87,16 @@ class SandboxTest(unittest.TestCase):
                 Mount.erofs("/i", "/t", no_suid=True),
                 (_ffi.MOUNT_EROFS, _ffi.MOUNT_READONLY | _ffi.MOUNT_NOSUID, b"/i", b"/t", 0),
             ),
+            (
+                Mount.disk("/i", "/t", qcow2=True, no_dev=True),
+                (_ffi.MOUNT_DISK, _ffi.MOUNT_QCOW2 | _ffi.MOUNT_NODEV, b"/i", b"/t", 0),
+            ),
         ]
         given = arguments.sandbox(mounts=[mount for mount, _ in table]).mounts
         self.assertEqual(list(given), [expected for _, expected in table])
         self.assertEqual(
             [int(kind) for kind in MountKind],
-            [_ffi.MOUNT_BIND, _ffi.MOUNT_TMPFS, _ffi.MOUNT_EROFS],
+            [_ffi.MOUNT_BIND, _ffi.MOUNT_TMPFS, _ffi.MOUNT_EROFS, _ffi.MOUNT_DISK],
         )
 
     def test_refused(self) -> None:

@@ -29,7 +29,7 @@ TEST(mount_arguments)
 	CHECK_RESULT(create(&m, 1, size + 4, &s, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(create(&m, 1, 1u << 20, &s, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(create(&m, 65, size, &s, &err), MSB_E_LIMIT, &err);
-	m.flags = 16;
+	m.flags = 32;
 	CHECK_RESULT(create(&m, 1, size, &s, &err), MSB_E_TOO_NEW, &err);
 	m.flags = 0;
 	m.kind = 7;

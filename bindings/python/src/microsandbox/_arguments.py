@@ -98,7 +98,8 @@ def _mount(mount: Mount) -> _ffi.MountArguments:
         (_ffi.MOUNT_READONLY if mount.read_only else 0)
         | (_ffi.MOUNT_NOEXEC if mount.no_exec else 0)
         | (_ffi.MOUNT_NOSUID if mount.no_suid else 0)
-        | (_ffi.MOUNT_NODEV if mount.no_dev else 0),
+        | (_ffi.MOUNT_NODEV if mount.no_dev else 0)
+        | (_ffi.MOUNT_QCOW2 if mount.qcow2 else 0),
         _optional(mount.source, "mounts"),
         encode(mount.target, "mounts"),
         mount.size,
@@ -123,6 +124,7 @@ def sandbox(
     labels: Optional[Mapping[str, str]] = None,
     metrics_interval: Optional[float] = None,
     log_max_bytes: int = 0,
+    kernel_path: Optional[PathLike] = None,
     mounts: Sequence[Mount] = (),
     state_dir: Optional[PathLike] = None,
     msb_path: Optional[PathLike] = None,
@@ -156,6 +158,7 @@ def sandbox(
         labels=_labels(labels),
         metrics_interval_ms=grace(metrics_interval),
         log_max_bytes=log_max_bytes,
+        kernel_path=_optional(kernel_path, "kernel_path"),
         mounts=tuple(_mount(mount) for mount in mounts),
     )
 

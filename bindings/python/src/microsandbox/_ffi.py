@@ -32,8 +32,8 @@ VERSION = (0, 1)  # MSB_VERSION_MAJOR, MSB_VERSION_MINOR of the header below
 SONAME = "libmicrosandbox.so.0"
 
 CREATE_ASYNC, CREATE_DETACHED, CREATE_STORED, CREATE_REPLACE = 1, 2, 4, 8
-MOUNT_BIND, MOUNT_TMPFS, MOUNT_EROFS = range(3)
-MOUNT_READONLY, MOUNT_NOEXEC, MOUNT_NOSUID, MOUNT_NODEV = 1, 2, 4, 8
+MOUNT_BIND, MOUNT_TMPFS, MOUNT_EROFS, MOUNT_DISK = range(4)
+MOUNT_READONLY, MOUNT_NOEXEC, MOUNT_NOSUID, MOUNT_NODEV, MOUNT_QCOW2 = 1, 2, 4, 8, 16
 START_ASYNC = 1
 START_CLEAR_ENV = 2
 START_UMASK = 4
@@ -222,6 +222,7 @@ class SandboxArguments(NamedTuple):
     labels: Optional[Sequence[bytes]] = None
     metrics_interval_ms: int = 0
     log_max_bytes: int = 0
+    kernel_path: Optional[bytes] = None
     mounts: Sequence[MountArguments] = ()
 
 

@@ -52,6 +52,7 @@ class SandboxOptions(ctypes.Structure):
         ("mounts_count", _u32),
         ("mount_size", _u32),
         ("log_max_bytes", _u64),
+        ("kernel_path", _str),
     ]
 
 

@@ -50,6 +50,8 @@ class Engine(enum.IntEnum):
 
     AUTO = 0  #: the strongest that a probe run has shown to work
     GVISOR = 1  #: a kernel in user space; needs neither KVM nor root
+    QEMU = 2  #: a microVM with KVM; what it cannot do is refused
+    QEMU_TCG = 3  #: a microVM with a processor in software, ten times slower
 
 
 class RootKind(enum.IntEnum):
@@ -85,6 +87,7 @@ class MountKind(enum.IntEnum):
     BIND = 0
     TMPFS = 1
     EROFS = 2
+    DISK = 3
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Mount:
     no_exec: bool = False  #: no program is executed from it
     no_suid: bool = False  #: set-user-id bits and file capabilities have no effect
     no_dev: bool = False  #: always in force for the host's devices: none is ever opened
+    qcow2: bool = False  #: a disk's image is qcow2; else it is raw
 
     @classmethod
     def bind(
@@ -145,6 +149,21 @@ class Mount:
         """An EROFS image file, always read-only."""
         return cls(MountKind.EROFS, source, target, 0, True, no_exec, no_suid, no_dev)
 
+    @classmethod
+    def disk(
+        cls,
+        source: PathLike,
+        target: PathLike,
+        *,
+        qcow2: bool = False,
+        read_only: bool = False,
+        no_exec: bool = False,
+        no_suid: bool = False,
+        no_dev: bool = False,
+    ) -> Mount:
+        """The ext4 file system in a disk image, raw or qcow2; microVMs only."""
+        return cls(MountKind.DISK, source, target, 0, read_only, no_exec, no_suid, no_dev, qcow2)
+
 
 class SandboxOptions(TypedDict, total=False):
     """The keyword arguments of Sandbox and AsyncSandbox; each may be left out."""
@@ -165,6 +184,7 @@ class SandboxOptions(TypedDict, total=False):
     labels: Optional[Mapping[str, str]]  #: to find it by in lists; 1000 bytes in all
     metrics_interval: Optional[float]  #: seconds between the samples of metrics(); 1, and 0 is none
     log_max_bytes: int  #: of each of the log's up to four files; 10 MiB, at least 64 KiB
+    kernel_path: Optional[PathLike]  #: of microVMs; the one that msb kernel install prepared
     mounts: Sequence[Mount]  #: at most 64
     state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
     msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
