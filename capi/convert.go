@@ -76,6 +76,7 @@ func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, er
 		SampleEvery:  duration(o.metrics_interval_ms),
 		LogMaxBytes:  uint64(o.log_max_bytes),
 		KernelPath:   text(o.kernel_path),
+		Limits:       limits(o),
 		Mounts:       mounted,
 		Detached:     o.flags&C.MSB_CREATE_DETACHED != 0,
 		Stored:       o.flags&C.MSB_CREATE_STORED != 0,
@@ -99,7 +100,7 @@ func processOptions(o *C.msb_process_options) (core.ProcessOptions, error) {
 	if own.Env, err = stringList("env", o.env, &budget); err != nil {
 		return own, err
 	}
-	own.UID, own.GID, own.WallLimit = uint32(o.uid), uint32(o.gid), duration(o.wall_limit_ms)
+	own.UID, own.GID, own.WallLimit, own.OutputLimit = uint32(o.uid), uint32(o.gid), duration(o.wall_limit_ms), uint64(o.output_limit_bytes)
 	if o.flags&C.MSB_START_UMASK != 0 {
 		umask := uint32(o.umask)
 		own.Umask = &umask
@@ -194,6 +195,7 @@ func putInfo(out *C.msb_sandbox_info, info core.Info) {
 		overlay_bytes:   C.uint64_t(info.OverlayBytes),
 		created_unix_ms: unixMs(info.Created),
 	}
+	putLimits(out, info.Limits)
 	putText(out.receipt[:], strings.Join(info.Receipt, "\n"))
 }
 
@@ -219,6 +221,7 @@ func putOutcome(out *C.msb_outcome, o core.Outcome) {
 		wall_time_ns:      nanoseconds(o.WallTime),
 		cpu_time_ns:       nanoseconds(o.CPUTime),
 		memory_peak_bytes: C.uint64_t(o.MemoryPeak),
+		limits_hit:        C.uint32_t(o.Limits),
 	}
 }
 

@@ -37,7 +37,7 @@ func msbgo_sandbox_start(o *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_h
 // would start something else than was asked for.
 func onlyStartOptions(o core.Options) error {
 	if o.Engine != 0 || o.Root != (image.Root{}) || o.MemoryBytes != 0 || o.OverlayBytes != 0 || o.StopGrace != 0 ||
-		o.ReplaceGrace != 0 || o.IdleTimeout != 0 || o.MaxDuration != 0 || o.SampleEvery != 0 || o.LogMaxBytes != 0 || o.KernelPath != "" || len(o.Labels) > 0 || len(o.Mounts) > 0 || o.Stored || o.Replace {
+		o.ReplaceGrace != 0 || o.IdleTimeout != 0 || o.MaxDuration != 0 || o.SampleEvery != 0 || o.LogMaxBytes != 0 || o.KernelPath != "" || o.Limits != (core.Limits{}) || len(o.Labels) > 0 || len(o.Mounts) > 0 || o.Stored || o.Replace {
 		return fault.New(fault.Invalid, fault.StageArgument,
 			"start of a stored sandbox: only name, msb_path, state_dir, start_timeout_ms and the flags ASYNC and DETACHED can be set")
 	}

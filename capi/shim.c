@@ -495,7 +495,7 @@ static void deliver_outcome(msb_outcome *out, const msb_outcome *outcome)
 
 msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *out, msb_error *err)
 {
-	msb_outcome outcome = {0, 0, 0, 0, 0, 0, 0};
+	msb_outcome outcome = {0, 0, 0, 0, 0, 0, 0, 0, 0};
 	msb_error own;
 	msb_result result;
 
@@ -509,7 +509,7 @@ msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *out, msb
 
 msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *out, msb_error *err)
 {
-	msb_outcome outcome = {0, 0, 0, 0, 0, 0, 0};
+	msb_outcome outcome = {0, 0, 0, 0, 0, 0, 0, 0, 0};
 	msb_error own;
 	msb_result result;
 

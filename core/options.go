@@ -61,6 +61,7 @@ type Options struct {
 	Mounts       []mounts.Spec
 	LogMaxBytes  uint64 // of each of the log's files, of which there are up to four
 	KernelPath   string // of microVMs; empty: the default
+	Limits       Limits
 }
 
 // Limits and defaults, as the header states them.
@@ -88,7 +89,7 @@ func (o Options) config() (control.Config, error) {
 	cfg := control.Config{
 		Protocol: control.Protocol, Name: o.Name, Root: o.Root,
 		MemoryBytes: o.MemoryBytes, OverlayBytes: o.OverlayBytes, StopGrace: o.StopGrace, BootTimeout: o.StartTimeout,
-		Detached: o.Detached, Labels: o.Labels,
+		Detached: o.Detached, Labels: o.Labels, Limits: o.Limits,
 	}
 	var err error
 	if cfg.ID, err = randomHex(12); err != nil {
@@ -109,6 +110,9 @@ func (o Options) config() (control.Config, error) {
 		return cfg, err
 	}
 	if err := completeSizes(&cfg); err != nil {
+		return cfg, err
+	}
+	if err := checkLimits(&cfg); err != nil {
 		return cfg, err
 	}
 	if cfg.BootTimeout, err = timeout("start_timeout_ms", o.StartTimeout, DefaultStart); err != nil {

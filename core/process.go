@@ -38,6 +38,7 @@ type ProcessOptions struct {
 	Umask        *uint32  // nil = 022
 	Rlimits      []Rlimit // each resource once; what is not listed stays the sandbox's
 	WallLimit    time.Duration
+	OutputLimit  uint64 // bytes of stdout and stderr together; 0 = none
 }
 
 // Rlimit is a resource limit with Linux's numbers; math.MaxUint64 is none.
@@ -127,7 +128,7 @@ func (o ProcessOptions) identity(prog *handle.Program) error {
 		seen[l.Resource] = true
 	}
 	prog.UID, prog.GID, prog.Groups = o.UID, o.GID, slices.Clone(o.Groups)
-	prog.Umask, prog.Rlimits = o.Umask, slices.Clone(o.Rlimits)
+	prog.Umask, prog.Rlimits, prog.OutputLimit = o.Umask, slices.Clone(o.Rlimits), o.OutputLimit
 	var err error
 	prog.WallLimit, err = timeout("wall_limit_ms", o.WallLimit, 0)
 	return err

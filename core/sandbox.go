@@ -38,6 +38,7 @@ type Info struct {
 	MemoryBytes, OverlayBytes uint64
 	Created                   time.Time
 	Receipt                   []string // "protection: mechanism"
+	Limits                    Limits
 }
 
 // Create validates the options, starts a supervisor, and returns at once with a
@@ -164,6 +165,7 @@ func (s *Sandbox) Info(ctx context.Context) (Info, error) {
 	info := Info{
 		State: r.State, Engine: engineNumber(r.Engine), Pid: int32(r.Pid), Programs: uint32(r.Programs),
 		MemoryBytes: r.MemoryBytes, OverlayBytes: r.OverlayBytes, Created: time.UnixMilli(r.CreatedMS), Receipt: r.Receipt,
+		Limits: r.Limits,
 	}
 	if r.Attached {
 		info.Flags |= FlagAttached

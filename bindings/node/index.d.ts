@@ -82,6 +82,16 @@ export interface SandboxOptions {
   kernel?: Bytes;
   /** Of each of the log's up to four files. Default 10 MiB, at least 64 KiB. */
   logMax?: number;
+  /** Processors, such as 0.5. Needs a control group that may be written here. Default no quota. */
+  cpus?: number;
+  /** 1 to 10000, relative to others, which have 100. Needs the same. */
+  cpuWeight?: number;
+  /** It ends once its programs have used that much processor time together. Default none. */
+  cpuTimeLimit?: number;
+  /** Processes and threads at once; fork then gives EAGAIN. Default one for each 2 MiB of memory. */
+  maxProcesses?: number;
+  /** Of each process. Default 4096. */
+  maxOpenFiles?: number;
   /** To find it by in lists; 1000 bytes in all, without control characters. */
   labels?: Record<string, string>;
   /** Default $MSB_HOME, else a directory of the user under /run/user or /tmp. */
@@ -122,6 +132,8 @@ export interface ProgramOptions {
   rlimits?: Partial<Record<Rlimit, number | readonly [soft: number, hard: number]>>;
   /** After this time the sandbox itself kills the program and all that it started: cause "wall-limit". */
   wallLimit?: number;
+  /** Bytes of stdout and stderr together, after which it and all that it started are killed: cause "output-limit". */
+  outputLimit?: number;
   /** Kills the program. */
   signal?: AbortSignal;
 }
@@ -161,7 +173,13 @@ export type Cause =
   | "max-duration"
   | "wall-limit"
   | "cpu-limit"
-  | "file-limit";
+  | "file-limit"
+  | "cpu-time"
+  | "output-limit";
+
+/** A limit that was met; "processes": a fork or thread was refused, "overlay": no room for changes was left. */
+export type LimitHit = "memory" | "cpu-time" | "wall-time" | "processes" | "output" | "file-size" | "overlay"
+  | "open-files";
 
 export interface Outcome {
   cause: Cause;
@@ -175,6 +193,8 @@ export interface Outcome {
   cpuTime: number | null;
   /** The largest resident size of one of those processes that had ended; null when unknown. */
   memoryPeak: number | null;
+  /** Limits met by a program, or by the programs of a sandbox, whether they ended by them or went on. */
+  limitsHit: LimitHit[];
 }
 
 export interface RunResult extends Outcome {
@@ -203,6 +223,12 @@ export interface SandboxInfo {
   createdAt: Date;
   /** What is enforced by what: lines of "protection: mechanism". */
   receipt: string;
+  /** Limits in force, here and below; null is none. */
+  cpus: number | null;
+  cpuWeight: number | null;
+  cpuTimeLimit: number | null;
+  maxProcesses: number | null;
+  maxOpenFiles: number | null;
 }
 
 export interface SandboxEntry {

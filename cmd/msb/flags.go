@@ -49,6 +49,8 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 	var limits ulimitFlag
 	f.Var(&limits, "ulimit", "NAME=SOFT[:HARD]")
 	timeout := f.Duration("timeout", 0, "wall limit")
+	var output size
+	f.Var(&output, "output-max", "bytes of output")
 	return func(argv []string) core.ProcessOptions {
 		inherit := core.Stdio{Kind: core.StdioInherit}
 		out := inherit
@@ -59,6 +61,7 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 			Argv: argv, Env: env, ClearEnv: *clear, Cwd: *cwd,
 			Stdio: [3]core.Stdio{inherit, out, out},
 			UID:   user.uid, GID: user.gid, Umask: umask.mode, Rlimits: limits, WallLimit: *timeout,
+			OutputLimit: uint64(output),
 		}
 	}
 }

@@ -40,3 +40,36 @@ func TestLimitsOfPrograms(t *testing.T) {
 	status, _, errs = s.run("run", "--root", s.root, "--timeout", "1h", "sh", "-c", "exit 3")
 	assert.Equal(t, 3, status, errs)
 }
+
+func TestLimitsAreTold(t *testing.T) {
+	s := newShell(t)
+	const many = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; exit 4"
+	for _, c := range []struct {
+		args   []string
+		status int
+		told   string
+	}{
+		{[]string{"--max-processes", "6", "sh", "-c", "(" + many + "); exit 4"}, 4, "--max-processes"},
+		{[]string{"--output-max", "10", "sh", "-c", "yes; :"}, 128 + 9, "--output-max"},
+		{[]string{"--cpu-time", "200ms", "sh", "-c", "while :; do :; done"}, 125, "--cpu-time"},
+		{[]string{"--memory", "64M", "dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"}, 125, "--memory"},
+		{[]string{"--overlay", "1M", "sh", "-c", "head -c 2000000 /dev/zero >/root/x || exit 3"}, 3, "--overlay"},
+		{[]string{"--ulimit", "cpu=1", "sh", "-c", "while :; do :; done"}, 128 + 9, "--ulimit cpu"},
+		{[]string{"--ulimit", "fsize=10", "sh", "-c", "exec head -c 20 /dev/zero >/tmp/x"}, 128 + 25, "--ulimit fsize"},
+		{[]string{"--timeout", "100ms", "sleep", "100"}, 124, "--timeout"},
+	} {
+		status, _, errs := s.run(append([]string{"run", "--root", s.root}, c.args...)...)
+		assert.Equal(t, c.status, status, "%v: %s", c.args, errs)
+		assert.Contains(t, errs, c.told, "%v", c.args)
+	}
+	status, _, errs := s.run("run", "--root", s.root, "--max-processes", "6", "--output-max", "10", "--max-open-files", "20", "echo", "fine")
+	assert.Zero(t, status)
+	assert.Empty(t, errs)
+	for _, wrong := range [][]string{
+		{"--cpus", "0"}, {"--cpus", "x"}, {"--cpus", "NaN"}, {"--cpu-weight", "99999"}, {"--cpu-weight", "-1"}, {"--cpu-time", "1ms"},
+		{"--max-processes", "99999999999"}, {"--max-open-files", "3"}, {"--output-max", "x"},
+	} {
+		status, _, errs := s.run(append(append([]string{"run", "--root", s.root}, wrong...), "true")...)
+		assert.Equal(t, 2, status, "%v: %s", wrong, errs)
+	}
+}

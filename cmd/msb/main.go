@@ -110,6 +110,13 @@ Options of run:
   --label NAME=VALUE   may be given again
   --idle TIME          end when no program has run for that long, such as 90s or 10m
   --max TIME           end after that long
+  --cpus NUMBER        processors, such as 0.5; needs a control group that may be written
+  --cpu-weight NUMBER  1 to 10000, relative to others, which have 100; needs the same
+  --cpu-time TIME      end once all programs together have used so much processor time
+  --max-processes NUMBER
+                       and threads at once; one for each 2 MiB of --memory
+  --max-open-files NUMBER
+                       of each process, 4096
   --sample TIME        interval of metrics, 1s; 0 turns them off
   --log-max SIZE       of each of the log's up to four files, 10M
 Options of run and exec:
@@ -122,11 +129,13 @@ Options of run and exec:
   --ulimit NAME=SOFT[:HARD]
                        cpu (seconds), fsize, data, stack, core, rss, memlock, as (bytes), nproc
                        or nofile; numbers or "unlimited"; may be given again
+  --output-max SIZE    kill it when it has written more to stdout and stderr
   --timeout TIME       kill CMD and all that it started after that long
 Options of all:
   --state DIR          state directory, else $MSB_HOME, else the user's own
 
 Exit status: the program's, 128 + the signal that ended it, 127 no such program,
-126 it cannot be executed, 125 the sandbox failed, 124 --timeout.
+126 it cannot be executed, 125 the sandbox failed or ended, by --memory or --cpu-time too,
+124 --timeout. Each limit that was met is told on standard error.
 `)
 }

@@ -40,11 +40,13 @@ func sandboxFlags(f *flag.FlagSet) func() (core.Options, error) {
 	f.DurationVar(&o.MaxDuration, "max", 0, "longest life")
 	var logMax size
 	f.Var(&logMax, "log-max", "bytes of a log file")
+	limits := limitFlags(f)
 	sample := f.Duration("sample", core.DefaultSample, "interval of metrics")
 	return func() (core.Options, error) {
 		self, err := os.Executable()
 		o.MsbPath, o.State, o.Root, o.Labels, o.Mounts = self, state(), root.Root, labels, mounted
 		o.MemoryBytes, o.OverlayBytes, o.LogMaxBytes = uint64(memory), uint64(overlay), uint64(logMax)
+		o.Limits = limits()
 		if o.SampleEvery = *sample; o.SampleEvery == 0 {
 			o.SampleEvery = -1
 		}
@@ -190,6 +192,7 @@ func follow(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.Signal) i
 }
 
 func exitStatus(sb *core.Sandbox, out core.Outcome) int {
+	tellLimits(out)
 	switch out.Cause {
 	case handle.CauseExited:
 		return int(out.ExitCode)
@@ -197,12 +200,9 @@ func exitStatus(sb *core.Sandbox, out core.Outcome) int {
 		return exitSignalFirst + int(out.Signal)
 	case handle.CauseWallLimit:
 		return exitTimeout
-	case handle.CauseCPULimit, handle.CauseFileLimit:
-		what := map[uint32]string{handle.CauseCPULimit: "processor time: see --ulimit cpu", handle.CauseFileLimit: "file sizes: see --ulimit fsize"}
-		fmt.Fprintf(os.Stderr, "msb: the program reached its limit of %s\n", what[out.Cause])
+	case handle.CauseCPULimit, handle.CauseFileLimit, handle.CauseOutputLimit:
 		return exitSignalFirst + int(out.Signal)
-	case handle.CauseMemoryLimit:
-		fmt.Fprintf(os.Stderr, "msb: sandbox %q needed more memory than its limit: see --memory\n", sb.Name())
+	case handle.CauseMemoryLimit, handle.CauseCPUTime:
 	default:
 		fmt.Fprintf(os.Stderr, "msb: sandbox %q ended under the program\n", sb.Name())
 	}

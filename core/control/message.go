@@ -90,6 +90,7 @@ type Config struct {
 	Metrics      *metrics.Token `json:"metrics,omitempty"`  // reserved slot; nil: none
 	SampleEvery  time.Duration  `json:"sample_ns,omitempty"`
 	LogMaxBytes  uint64         `json:"log_max_bytes,omitempty"` // of one file of the log; 0: the default
+	Limits       Limits         `json:"limits"`
 	Stored       bool           `json:"stored,omitempty"`
 	// Mounts are open: their descriptors are inherited beside the configuration.
 	Mounts     []mounts.Entry `json:"mounts,omitempty"`
@@ -151,6 +152,8 @@ type StartRequest struct {
 	Umask     *uint32       `json:"umask,omitempty"` // nil: 022
 	Rlimits   []Rlimit      `json:"rlimits,omitempty"`
 	WallLimit time.Duration `json:"wall_limit_ns,omitempty"` // 0: none
+
+	OutputLimit uint64 `json:"output_limit,omitempty"` // bytes of stdout and stderr; 0: none
 }
 
 // Rlimit is a resource limit with Linux's numbers.
@@ -211,6 +214,7 @@ type InfoReply struct {
 	OverlayBytes uint64   `json:"overlay_bytes"`
 	CreatedMS    int64    `json:"created_unix_ms"`
 	Receipt      []string `json:"receipt"`
+	Limits       Limits   `json:"limits"`
 }
 
 // ExitedEvent tells how a program ended. Cause is an MSB_CAUSE_* number. Number is
@@ -225,12 +229,14 @@ type ExitedEvent struct {
 
 	CPU        time.Duration `json:"cpu_ns"`                // negative: unknown
 	MemoryPeak uint64        `json:"memory_peak,omitempty"` // bytes; 0: unknown
+	Limits     uint32        `json:"limits,omitempty"`      // MSB_LIMIT_* met, those besides Cause
 }
 
 // EndedEvent tells how the sandbox ended.
 type EndedEvent struct {
-	Cause uint32        `json:"cause"`
-	Wall  time.Duration `json:"wall_ns"`
+	Cause  uint32        `json:"cause"`
+	Wall   time.Duration `json:"wall_ns"`
+	Limits uint32        `json:"limits,omitempty"` // MSB_LIMIT_* met by its programs
 }
 
 // NewMessage makes a message around a body, which may be nil.

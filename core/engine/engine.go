@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
 )
@@ -32,6 +33,7 @@ type Config struct {
 	// Kernels that has one. The first is also where what is found out is kept.
 	KernelPath string
 	Kernels    []string
+	Limits     Limits
 	// Log takes one line for the supervisor's log; never nil.
 	Log func(format string, args ...any)
 }
@@ -76,6 +78,20 @@ type Program struct {
 	Stdio [3]*os.File
 }
 
+// Limits of a machine; zero is none.
+type Limits struct {
+	CPUPermille, CPUWeight uint32 // by a control group: see Confined
+
+	Processes uint32 // at once, threads and zombies included; more are EAGAIN
+	OpenFiles uint32 // of each process: the hard RLIMIT_NOFILE
+}
+
+// Limiter is an engine that enforces Limits. Nobody can ask another for any.
+type Limiter interface {
+	// DefaultLimits are those of who asks for none.
+	DefaultLimits(memoryBytes uint64) Limits
+}
+
 // Rlimit is a resource limit with Linux's numbers; RlimitInfinity is none.
 type Rlimit struct {
 	Resource   uint32
@@ -103,6 +119,20 @@ type Machine interface {
 	// Close kills everything and returns when every process of the machine has
 	// been reaped and every file outside Config.Dir removed. Idempotent.
 	Close() error
+}
+
+// Confined is a machine whose processes can be put into control groups of the host.
+type Confined interface {
+	// Confine moves what runs guest code, and nothing else, into a group, and
+	// ends the machine with MemoryLimit when the group's memory is used up. The
+	// group stays the caller's, who removes it after Close.
+	Confine(g *cgroup.Group) error
+}
+
+// LimitTeller is a machine that can tell which limits its guest has met.
+type LimitTeller interface {
+	// ProcessesRefused reports whether Limits.Processes was ever met.
+	ProcessesRefused() bool
 }
 
 // Usage is what a machine has used since its boot.
@@ -137,6 +167,10 @@ type ProgramUsage struct {
 	CPUTime    time.Duration // of all; negative when unknown
 	OwnCPUTime time.Duration // of the program's own process; negative when unknown
 	MemoryPeak uint64        // largest resident size of a process that has ended, in bytes; 0 when unknown
+
+	ProcessesRefused bool // Limits.Processes was met
+	OverlayFull      bool // a file system of changes was full when it ended
+	OpenFilesFull    bool // a process had as many open files as it may when it ended
 }
 
 // Cause is why a machine ended.

@@ -28,6 +28,8 @@ const (
 	CauseWallLimit    uint32 = 13
 	CauseCPULimit     uint32 = 14
 	CauseFileLimit    uint32 = 15
+	CauseCPUTime      uint32 = 16
+	CauseOutputLimit  uint32 = 17
 )
 
 // The states of a sandbox: MSB_STATE_* in the header.
@@ -48,8 +50,9 @@ type Outcome struct {
 	// Of a program and all that it started.
 	CPUTime    time.Duration // negative when unknown
 	MemoryPeak uint64        // largest resident size of one process, in bytes; 0 when unknown
+	Limits     uint32        // LimitHit*: those that it has met
 }
 
 func ended(cause uint32) Outcome {
-	return Outcome{Cause: cause, ExitCode: -1, WallTime: -1, CPUTime: -1}
+	return Outcome{Cause: cause, ExitCode: -1, WallTime: -1, CPUTime: -1, Limits: LimitOf(cause)}
 }

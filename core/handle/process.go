@@ -20,6 +20,8 @@ type Program struct {
 	Umask     *uint32 // nil = 022
 	Rlimits   []Rlimit
 	WallLimit time.Duration // 0 = none
+	// OutputLimit bounds the bytes of stdout and stderr together; 0 = none.
+	OutputLimit uint64
 }
 
 // Rlimit is a resource limit of a program.
@@ -109,6 +111,7 @@ func (p *Process) start(prog Program, kinds [3]control.Stdio, fds []int) {
 	req := control.StartRequest{
 		Program: p.id, Stdio: kinds, Cwd: []byte(prog.Cwd), Argv: byteSlices(prog.Argv), Env: byteSlices(prog.Env),
 		UID: prog.UID, GID: prog.GID, Groups: prog.Groups, Umask: prog.Umask, Rlimits: prog.Rlimits, WallLimit: prog.WallLimit,
+		OutputLimit: prog.OutputLimit,
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -217,6 +220,7 @@ func (s *Sandbox) programExited(e control.ExitedEvent) {
 		p.numbered(e.Number)
 		p.end(Outcome{
 			Cause: e.Cause, ExitCode: e.Code, Signal: e.Signal, WallTime: e.Wall, CPUTime: e.CPU, MemoryPeak: e.MemoryPeak,
+			Limits: e.Limits | LimitOf(e.Cause),
 		}, nil)
 	}
 }

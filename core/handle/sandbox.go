@@ -311,7 +311,7 @@ func (s *Sandbox) conclude(status launch.Status) {
 	out := ended(CauseUnknown)
 	switch {
 	case s.last != nil:
-		out.Cause, out.WallTime = s.last.Cause, s.last.Wall
+		out.Cause, out.WallTime, out.Limits = s.last.Cause, s.last.Wall, s.last.Limits|LimitOf(s.last.Cause)
 	case s.killed, status.Killed():
 		out.Cause = CauseKilled
 	case status.Known:
@@ -325,8 +325,8 @@ func (s *Sandbox) conclude(status launch.Status) {
 	s.mu.Unlock()
 	logf(s.name, s.pid.Load(), "ended: cause %d, %v", out.Cause, status)
 	programs := CauseSandboxEnded
-	if out.Cause == CauseMemoryLimit {
-		programs = CauseMemoryLimit
+	if out.Cause == CauseMemoryLimit || out.Cause == CauseCPUTime {
+		programs = out.Cause
 	}
 	s.endPrograms(programs)
 	if requested && s.onKilled != nil {

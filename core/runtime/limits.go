@@ -8,6 +8,7 @@ import (
 
 // startLimits starts the clocks that end a sandbox by themselves.
 func (s *supervisor) startLimits() {
+	go s.limitCPUTime()
 	if s.cfg.MaxDuration > 0 {
 		time.AfterFunc(s.cfg.MaxDuration, func() { s.end(handle.CauseMaxDuration, -1) })
 	}

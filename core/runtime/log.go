@@ -82,7 +82,7 @@ func exitText(status syscall.WaitStatus, err error) string {
 var causeTexts = map[uint32]string{
 	handle.CauseStopped: "stopped", handle.CauseDrained: "drained", handle.CauseOwnerGone: "its owner is gone",
 	handle.CauseMemoryLimit: "memory limit exceeded", handle.CauseCrashed: "the engine crashed",
-	handle.CauseIdleTimeout: "idle timeout", handle.CauseMaxDuration: "maximum duration",
+	handle.CauseCPUTime: "processor time used up", handle.CauseIdleTimeout: "idle timeout", handle.CauseMaxDuration: "maximum duration",
 }
 
 func causeText(cause uint32) string {

@@ -161,7 +161,12 @@ func warm(engines []engine.Engine, name string) {
 // pickEngine finds the engine by name; "" is the first that can be used.
 func pickEngine(ctx context.Context, engines []engine.Engine, name string, cfg engine.Config) (engine.Engine, error) {
 	for _, e := range engines {
-		if e.Name() == name || name == "" && usable(ctx, e, cfg) {
+		limits := enforces(e, cfg.Limits)
+		if e.Name() == name && !limits {
+			return nil, fault.New(fault.Unsupported, fault.StageEngine,
+				"engine %s: cpu_permille, cpu_weight, max_processes and max_open_files are not enforced by it", name)
+		}
+		if e.Name() == name || name == "" && limits && usable(ctx, e, cfg) {
 			return e, nil
 		}
 	}

@@ -88,7 +88,7 @@ func (s *supervisor) lockImage(file *os.File, path string, mode disklock.Mode) e
 func (s *supervisor) engineConfig(sources []*mounts.Source) engine.Config {
 	return engine.Config{
 		ID: s.cfg.ID, Name: s.cfg.Name, Root: s.cfg.Root, Mounts: sources,
-		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
+		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Limits: s.engineLimits(),
 		KernelPath: s.cfg.KernelPath, Kernels: s.cfg.Kernels,
 	}
 }

@@ -20,7 +20,7 @@ func (p *program) limitWall(limit time.Duration, process engine.Process) (stop f
 	}
 	timer := time.AfterFunc(limit, func() {
 		p.mu.Lock()
-		p.expired = !p.kill
+		p.expired = !p.kill && !p.flooded
 		p.mu.Unlock()
 		process.Signal(syscall.SIGKILL) // fails only when it has ended already
 	})
@@ -30,19 +30,24 @@ func (p *program) limitWall(limit time.Duration, process engine.Process) (stop f
 // exited tells how a program ended, and which of its limits did it.
 func (p *program) exited(status syscall.WaitStatus, used engine.ProgramUsage, limits []control.Rlimit,
 	wall time.Duration) control.ExitedEvent {
-	e := control.ExitedEvent{Program: p.id, Number: p.number, Code: -1, Wall: wall, CPU: used.CPUTime, MemoryPeak: used.MemoryPeak}
+	e := control.ExitedEvent{Program: p.id, Number: p.number, Code: -1, Wall: wall, CPU: used.CPUTime, MemoryPeak: used.MemoryPeak, Limits: limitsMet(used)}
+	p.mu.Lock()
+	kill, expired, flooded := p.kill, p.expired, p.flooded
+	p.mu.Unlock()
+	if flooded {
+		e.Limits |= handle.LimitHitOutput // it may have come to its own end all the same
+	}
 	if !status.Signaled() {
 		e.Cause, e.Code = handle.CauseExited, int32(status.ExitStatus())
 		return e
 	}
 	e.Cause, e.Signal = handle.CauseSignaled, int32(status.Signal())
-	p.mu.Lock()
-	kill, expired := p.kill, p.expired
-	p.mu.Unlock()
 	switch status.Signal() {
 	case syscall.SIGKILL:
 		if expired {
 			e.Cause = handle.CauseWallLimit
+		} else if flooded {
+			e.Cause = handle.CauseOutputLimit
 		} else if _, hard := limitOf(limits, unix.RLIMIT_CPU); !kill && reached(used.OwnCPUTime, hard) {
 			e.Cause = handle.CauseCPULimit
 		}
@@ -56,6 +61,46 @@ func (p *program) exited(status syscall.WaitStatus, used engine.ProgramUsage, li
 		}
 	}
 	return e
+}
+
+// flood kills a program, and all that it started, that has written more than it may.
+func (p *program) flood() {
+	p.mu.Lock()
+	process := p.process
+	p.flooded = !p.kill && !p.expired
+	p.mu.Unlock()
+	if process != nil { // else started does it
+		process.Signal(syscall.SIGKILL)
+	}
+}
+
+// limitsMet are the limits that a program has met without being ended by them.
+func limitsMet(used engine.ProgramUsage) (met uint32) {
+	if used.ProcessesRefused {
+		met |= handle.LimitHitProcesses
+	}
+	if used.OverlayFull {
+		met |= handle.LimitHitOverlay
+	}
+	if used.OpenFilesFull {
+		met |= handle.LimitHitOpenFiles
+	}
+	return met
+}
+
+// met notes limits that a program has met.
+func (s *supervisor) met(limits uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits |= limits
+}
+
+// refused is the limit of processes where any program has met it, ended or not.
+func (s *supervisor) refused() uint32 {
+	if m, ok := s.machine.(engine.LimitTeller); ok && m.ProcessesRefused() {
+		return handle.LimitHitProcesses
+	}
+	return 0
 }
 
 // limitOf returns a limit that a program was started with.

@@ -12,6 +12,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
 
@@ -26,6 +27,7 @@ type program struct {
 	process engine.Process // nil until it runs
 	kill    bool           // SIGKILL was asked for, before it ran perhaps
 	expired bool           // its wall limit came first
+	flooded bool           // its output limit came first
 }
 
 // start serves a start request; fds become ours.
@@ -71,7 +73,7 @@ func checkStart(req *control.StartRequest, fds int) error {
 
 // run is the life of a program: start, reply, wait, event.
 func (p *program) run(request uint64, req control.StartRequest, fds []int) {
-	stdio, err := openStreams(req.Stdio, fds, p.log())
+	stdio, err := openStreams(req.Stdio, fds, p.log(), newAllowance(req.OutputLimit, p.flood))
 	if err != nil {
 		p.forget()
 		p.client.reply(request, nil, err)
@@ -102,7 +104,9 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	stdio.flush(p.client.s.ending)
 	p.note(&req, "%s", exitText(status, err))
 	if err == nil {
-		p.client.post(control.Exited, p.exited(status, process.Usage(), req.Rlimits, wall))
+		event := p.exited(status, process.Usage(), req.Rlimits, wall)
+		p.client.s.met(event.Limits | handle.LimitOf(event.Cause))
+		p.client.post(control.Exited, event)
 	}
 	if err != nil || status.Signaled() && status.Signal() == syscall.SIGKILL {
 		p.client.s.awaitMachine()
@@ -150,7 +154,7 @@ func texts(in [][]byte) []string {
 func (p *program) started(process engine.Process) {
 	p.mu.Lock()
 	p.process = process
-	kill := p.kill
+	kill := p.kill || p.flooded
 	p.mu.Unlock()
 	if kill {
 		process.Signal(syscall.SIGKILL)
@@ -162,7 +166,7 @@ func (p *program) started(process engine.Process) {
 func (p *program) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	process := p.process
-	if sig == syscall.SIGKILL && !p.expired {
+	if sig == syscall.SIGKILL && !p.expired && !p.flooded {
 		p.kill = true
 	}
 	p.mu.Unlock()

@@ -24,6 +24,7 @@ type relay struct {
 	log      programLog
 	socket   bool
 	pipe     *os.File // our end of the guest's pipe
+	output   *allowance
 	dev, ino uint64
 	stopped  chan struct{}
 	once     sync.Once
@@ -65,6 +66,9 @@ func (s *streams) start(r *relay) error {
 	}
 	r.pipe, r.stopped = os.NewFile(uintptr(ours), "relay"), make(chan struct{})
 	r.progress = sync.NewCond(&r.mu)
+	if r.which != 0 {
+		r.output = s.output
+	}
 	s.guest[r.which] = os.NewFile(uintptr(guest), "stdio relay")
 	s.relays = append(s.relays, r)
 	if r.fd < 0 {
@@ -113,7 +117,13 @@ func (r *relay) run() {
 			}
 		} else {
 			if n, err = r.readGuest(buf); n > 0 {
-				err = r.deliver(buf[:n])
+				allowed := r.output.take(n)
+				if allowed > 0 {
+					err = r.deliver(buf[:allowed])
+				}
+				if allowed < n {
+					return // the program is being killed: nobody reads what is left
+				}
 			}
 		}
 		if err != nil || n == 0 {

@@ -144,12 +144,13 @@ func (c *client) signal(req control.SignalRequest) error {
 }
 
 func (s *supervisor) info() control.InfoReply {
+	receipt := s.receipt()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return control.InfoReply{
 		State: s.state, Engine: s.engine.Name(), Attached: s.attached, Pid: os.Getpid(), Programs: len(s.programs),
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
-		CreatedMS: s.created.UnixMilli(), Receipt: s.machine.Receipt(),
+		CreatedMS: s.created.UnixMilli(), Receipt: receipt, Limits: s.limitsInForce(),
 	}
 }
 
@@ -215,7 +216,7 @@ func (c *client) endQueue() {
 // are written, a slow client's for a second at most.
 func (s *supervisor) farewell() {
 	s.mu.Lock()
-	event := control.EndedEvent{Cause: s.cause, Wall: time.Since(s.created)}
+	event := control.EndedEvent{Cause: s.cause, Wall: time.Since(s.created), Limits: s.limits | s.refused()}
 	clients := make([]*client, 0, len(s.clients))
 	for c := range s.clients {
 		clients = append(clients, c)

@@ -16,14 +16,15 @@ import (
 type streams struct {
 	guest  [3]*os.File
 	relays []*relay
+	output *allowance // nil: any amount
 }
 
 // openStreams takes ownership of fds. A descriptor that the host program shares
 // with others is never donated: the engine may set O_NONBLOCK on it, and that
 // flag belongs to the open file description. It is opened anew where that keeps
 // its meaning, else copied through a pipe.
-func openStreams(kinds [3]control.Stdio, fds []int, log programLog) (*streams, error) {
-	s := &streams{}
+func openStreams(kinds [3]control.Stdio, fds []int, log programLog, output *allowance) (*streams, error) {
+	s := &streams{output: output}
 	next := 0
 	for which, kind := range kinds {
 		if kind == control.StdioNull {
@@ -39,7 +40,7 @@ func openStreams(kinds [3]control.Stdio, fds []int, log programLog) (*streams, e
 		}
 		fd := fds[next]
 		next++
-		if kind == control.StdioOwn {
+		if kind == control.StdioOwn && (which == 0 || output == nil) {
 			s.guest[which] = os.NewFile(uintptr(fd), "stdio "+strconv.Itoa(which))
 			continue
 		}
@@ -67,7 +68,8 @@ func (s *streams) share(which, fd int) error {
 		unix.Close(fd)
 		return err
 	}
-	if canReopen(fd, &st, flags, which) {
+	counted := which != 0 && s.output != nil // by a relay
+	if !counted && canReopen(fd, &st, flags, which) {
 		if file, err := reopen(fd, which, flags); err == nil {
 			unix.Close(fd)
 			s.guest[which] = file

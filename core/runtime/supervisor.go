@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/disklock"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -47,7 +48,9 @@ type supervisor struct {
 	empty    chan struct{} // closed when a drain or stop finds no program left
 	clients  map[*client]struct{}
 	draining bool
-	idle     *time.Timer // nil: no idle timeout
+	idle     *time.Timer   // nil: no idle timeout
+	group    *cgroup.Group // nil: the engine is in none of its own
+	limits   uint32        // MSB_LIMIT_* that ended programs have met
 }
 
 func newSupervisor() *supervisor {
@@ -71,6 +74,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	if err != nil {
 		s.machine.Close()
+		s.removeGroup()
 		s.closeLog("boot failed: %v", err)
 		s.stored.failed()
 		s.unclaim()
@@ -93,6 +97,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 		defer close(sampling)
 		s.sample()
 	}()
+	confined := s.confineLater()
 	swept := s.sweepOthers()
 
 	select {
@@ -102,6 +107,8 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	failpoint.Point("end.decided")
 	s.shutdown()
+	<-confined
+	s.removeGroup()
 	<-sampling
 	s.releaseSlot()
 	failpoint.Point("end.machine")
@@ -157,7 +164,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	}
 	s.claimSlot()
 	failpoint.Point("boot.claimed")
-	if err = s.bootEngine(ctx); err != nil {
+	if err = s.bootConfined(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		} else {
@@ -170,6 +177,22 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	}
 	failpoint.Point("boot.engine")
 	return nil
+}
+
+// bootConfined boots the engine. What needs a control group has it before the first
+// program.
+func (s *supervisor) bootConfined(ctx context.Context) error {
+	if err := s.bootEngine(ctx); err != nil {
+		return err
+	}
+	if s.cfg.Limits.CPUPermille == 0 && s.cfg.Limits.CPUWeight == 0 {
+		return nil
+	}
+	err := s.confine()
+	if err != nil {
+		s.machine.Close()
+	}
+	return err
 }
 
 func (s *supervisor) newRecord() store.Record {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 )
 
 // Audit lists everything of this state root that exists: what living sandboxes
@@ -14,13 +16,14 @@ import (
 func (r *Root) Audit() ([]Finding, error) {
 	// Processes first: one of a sandbox that starts meanwhile is not among them, and
 	// of one that ends meanwhile not alive.
-	supervisors, engines := r.supervisors(), r.engines()
+	supervisors, engines, groups := r.supervisors(), r.engines(), cgroup.Left(CgroupOwner(r.path))
 	entries, err := r.entries()
 	if err != nil {
 		return nil, err
 	}
 	var out []Finding
 	known := map[int]bool{os.Getpid(): true}
+	named := map[string]bool{}
 	for _, entry := range entries {
 		if !isKey(entry) && tempOwnerAlive(entry) {
 			continue // being made or removed right now
@@ -37,6 +40,12 @@ func (r *Root) Audit() ([]Finding, error) {
 			Finding{"directory", fmt.Sprintf("%s (sandbox %q)", filepath.Join(r.dir.Name(), entry), rec.Name), false},
 			Finding{"supervisor", fmt.Sprintf("pid %d (sandbox %q)", rec.Supervisor.Pid, rec.Name), false})
 		known[rec.Supervisor.Pid] = true
+		for _, dir := range rec.Cgroups {
+			if _, err := os.Stat(dir); err == nil {
+				out = append(out, Finding{"cgroup", fmt.Sprintf("%s (sandbox %q)", dir, rec.Name), false})
+			}
+			named[dir] = true
+		}
 		for _, child := range rec.Children {
 			if child.Alive() {
 				known[child.Pid] = true
@@ -53,6 +62,11 @@ func (r *Root) Audit() ([]Finding, error) {
 	for _, p := range engines {
 		if !below(p.Pid, known) && p.Alive() {
 			out = append(out, Finding{"process", fmt.Sprintf("pid %d of the engine", p.Pid), true})
+		}
+	}
+	for _, dir := range groups {
+		if _, err := os.Stat(dir); err == nil && !named[dir] {
+			out = append(out, Finding{"cgroup", dir, true})
 		}
 	}
 	return append(out, r.mounts()...), nil

@@ -13,6 +13,9 @@ import (
 // SuperviseCommand is the first argument of msb as a supervisor.
 const SuperviseCommand = "supervise"
 
+// CgroupOwner is the word in the names of a state root's control groups.
+func CgroupOwner(stateDir string) string { return key(filepath.Clean(stateDir))[:16] }
+
 // Labels are the words on a supervisor's command line that let a sweep find one
 // which no record names: before its claim, and after it has given that up.
 func Labels(stateDir string, owner int) []string {

@@ -25,7 +25,9 @@ type Record struct {
 	OverlayBytes uint64    `json:"overlay_bytes"`
 	Labels       []string  `json:"labels,omitempty"`
 	Stored       bool      `json:"stored,omitempty"`
-	Momentary    bool      `json:"momentary,omitempty"` // no sandbox: somebody holds the name for a few steps
+	// Cgroups are the control groups that the sandbox has, or is about to make.
+	Cgroups   []string `json:"cgroups,omitempty"`
+	Momentary bool     `json:"momentary,omitempty"` // no sandbox: somebody holds the name for a few steps
 }
 
 // living reports whether a record is that of a sandbox whose supervisor lives. One
@@ -37,7 +39,7 @@ const recordVersion = 1
 
 // Finding is one thing that the library made and that exists.
 type Finding struct {
-	Kind   string // "supervisor", "engine", "directory", "mount", "process", "stored"
+	Kind   string // "supervisor", "engine", "directory", "mount", "cgroup", "process", "stored"
 	Detail string
 	Orphan bool // belongs to no living sandbox: a leak
 }

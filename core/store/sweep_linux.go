@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -128,6 +129,9 @@ func (r *Root) sweepEntry(entry string) bool {
 	}
 	if rec, err := r.read(entry); err == nil {
 		WaitGone(rec.Children)
+		for _, dir := range rec.Cgroups {
+			cgroup.Remove(dir) // what stays in use is found by the audit
+		}
 	}
 	return r.discard(entry) == nil
 }
@@ -139,9 +143,23 @@ func (r *Root) absent(entry string) bool {
 
 // SweepAll removes what dead sandboxes left.
 func (r *Root) SweepAll() error {
+	groups := cgroup.Left(CgroupOwner(r.path)) // before the records: each is named by one before it is made
 	entries, err := r.entries()
+	named := map[string]bool{}
 	for _, entry := range entries {
-		r.sweepEntry(entry)
+		if r.sweepEntry(entry) {
+			continue
+		}
+		if rec, err := r.read(entry); err == nil {
+			for _, dir := range rec.Cgroups {
+				named[dir] = true
+			}
+		}
+	}
+	for _, dir := range groups {
+		if !named[dir] && err == nil {
+			cgroup.RemoveEmpty(dir)
+		}
 	}
 	return err
 }

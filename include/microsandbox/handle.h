@@ -25,11 +25,28 @@ extern "C" {
 #define MSB_CAUSE_CPU_LIMIT    14  /* program: its own process passed its rlimit CPU; signal */
 #define MSB_CAUSE_FILE_LIMIT   15  /* program: its own process wrote past its rlimit FSIZE; signal */
 
+#define MSB_CAUSE_CPU_TIME     16  /* sandbox and its programs: cpu_time_limit_ms */
+#define MSB_CAUSE_OUTPUT_LIMIT 17  /* program: output_limit_bytes; signal */
+
+/*
+ * msb_outcome.limits_hit: limits that the program and all that it started have met
+ * until its own end, or the sandbox's programs in its life, whether they ended by
+ * them or went on with an error.
+ */
+#define MSB_LIMIT_MEMORY    0x01u  /* memory_bytes */
+#define MSB_LIMIT_CPU_TIME  0x02u  /* cpu_time_limit_ms, rlimit CPU */
+#define MSB_LIMIT_WALL_TIME 0x04u  /* wall_limit_ms; sandbox: max_duration_ms */
+#define MSB_LIMIT_PROCESSES 0x08u  /* max_processes: a fork or a new thread was refused */
+#define MSB_LIMIT_OUTPUT    0x10u  /* output_limit_bytes */
+#define MSB_LIMIT_FILE_SIZE 0x20u  /* rlimit FSIZE */
+#define MSB_LIMIT_OVERLAY   0x40u  /* overlay_bytes: /, /tmp or /dev/shm was full when a program ended */
+#define MSB_LIMIT_OPEN_FILES 0x80u /* one of its processes had as many as it may when it ended */
+
 typedef struct msb_outcome {
 	uint32_t size;
 	uint32_t cause;        /* MSB_CAUSE_* */
 	int32_t exit_code;     /* 0 to 255 with EXITED, else -1 */
-	int32_t signal;        /* with SIGNALED and a program's limits (Linux number), else 0 */
+	int32_t signal;        /* with SIGNALED and a program's own limits (Linux number), else 0 */
 	int64_t wall_time_ns;  /* from start to end; -1 when unknown */
 	/*
 	 * What a program and all that it started used until its own end: processor
@@ -38,8 +55,10 @@ typedef struct msb_outcome {
 	 */
 	int64_t cpu_time_ns;
 	uint64_t memory_peak_bytes;
+	uint32_t limits_hit;   /* MSB_LIMIT_* */
+	uint32_t reserved;
 } msb_outcome;
-#define MSB_OUTCOME_INIT { (uint32_t)sizeof(msb_outcome), 0, 0, 0, 0, 0, 0 }
+#define MSB_OUTCOME_INIT { (uint32_t)sizeof(msb_outcome), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
  * Signals. A sandbox takes 0 or 9 (SIGKILL): both kill the supervisor, engine

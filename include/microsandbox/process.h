@@ -50,6 +50,10 @@ typedef struct msb_rlimit {
  *                     resource once; they hold for each process of the program
  *   wall_limit_ms     none; else SIGKILL to the program and all that it started
  *                     when that long has passed since it started
+ *   output_limit_bytes  none; else SIGKILL to the program and all that it started
+ *                     when they have written more to its stdout and stderr together;
+ *                     that many bytes reach their place. The supervisor then copies
+ *                     what goes to pipes and descriptors
  * argv, env and cwd together are at most 1 MiB.
  */
 typedef struct msb_process_options {
@@ -69,10 +73,11 @@ typedef struct msb_process_options {
 	uint32_t rlimit_count;
 	uint32_t reserved;
 	int64_t wall_limit_ms;
+	uint64_t output_limit_bytes;
 } msb_process_options;
 #define MSB_PROCESS_OPTIONS_INIT \
 	{ (uint32_t)sizeof(msb_process_options), 0, 0, 0, 0, { {0, 0, 0}, {0, 0, 0}, {0, 0, 0} }, 0, \
-	  0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	  0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
  * Starts a program. Any number may run at once. Allowed while the sandbox is

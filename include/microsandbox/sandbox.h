@@ -52,6 +52,19 @@ extern "C" {
  *   kernel_path       of microVMs: the kernel that `msb kernel install` prepared, else
  *                     the newest in /boot; a vmlinuz with its modules where they belong
  *                     beside it, or a directory that msb kernel install made
+ *   cpu_permille      no quota; else processor time per time, 1000 is one processor;
+ *                     at least 10. Needs a control group that may be written here,
+ *                     else SETUP
+ *   cpu_weight        the host's default; else 1 to 10000, relative to others, with
+ *                     100 as what others have. Needs the same
+ *   cpu_time_limit_ms none; else the sandbox ends once its programs have used that
+ *                     much processor time together
+ *   max_processes     one for each 2 MiB of memory_bytes, up to 16384: processes and
+ *                     threads at once, zombies included; fork then gives EAGAIN
+ *   max_open_files    4096, of each process: its hard RLIMIT_NOFILE, 16 to 1048576;
+ *                     the soft one is 1024 at most
+ *                     With MSB_ENGINE_QEMU and _QEMU_TCG this, max_processes and the
+ *                     first two can only be 0, which is none: else UNSUPPORTED
  *
  * Stored sandboxes keep their configuration, not their files; the sources of
  * mounts are opened anew at each start. The configuration lies in state_dir or
@@ -86,9 +99,15 @@ typedef struct msb_sandbox_options {
 	uint32_t mount_size;       /* sizeof(msb_mount) */
 	uint64_t log_max_bytes;
 	const char *kernel_path;
+	uint32_t cpu_permille;
+	uint32_t cpu_weight;
+	int64_t cpu_time_limit_ms;
+	uint32_t max_processes;
+	uint32_t max_open_files;
 } msb_sandbox_options;
 #define MSB_SANDBOX_OPTIONS_INIT \
-	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	{ (uint32_t)sizeof(msb_sandbox_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+	  0, 0, 0, 0, 0, 0 }
 
 #define MSB_STATE_STARTING 1
 #define MSB_STATE_RUNNING  2
@@ -112,9 +131,14 @@ typedef struct msb_sandbox_info {
 	uint64_t overlay_bytes;
 	int64_t created_unix_ms;
 	char receipt[1024];       /* what is enforced by what: lines of "protection: mechanism" */
+	uint32_t cpu_permille;    /* limits in force; 0 = none, here and below */
+	uint32_t cpu_weight;
+	int64_t cpu_time_limit_ms;
+	uint32_t max_processes;
+	uint32_t max_open_files;
 } msb_sandbox_info;
 #define MSB_SANDBOX_INFO_INIT \
-	{ (uint32_t)sizeof(msb_sandbox_info), 0, 0, 0, 0, 0, 0, 0, 0, {0} }
+	{ (uint32_t)sizeof(msb_sandbox_info), 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0, 0, 0, 0 }
 
 /*
  * Creates a sandbox: one supervisor process (msb) with its engine. The caller's

@@ -88,10 +88,11 @@ type patient struct {
 
 const patientMemory, patientOverlay = 128 << 20, 16 << 20
 
-func newPatient(t *testing.T) *patient {
+func newPatient(t *testing.T, limits core.Limits) *patient {
 	o := harness.Options(t)
 	o.Root = harness.DirRoot(t)
 	o.MemoryBytes, o.OverlayBytes = patientMemory, patientOverlay
+	o.Limits = limits
 	s := &patient{t: t, state: o.State, Sandbox: harness.Create(t, o)}
 	upload(t, s.Sandbox, probes(t))
 	return s
@@ -151,47 +152,66 @@ func (s *patient) gone() {
 	assert.Empty(s.t, harness.Named(s.state.Dir))
 }
 
-// Programs that take all they can get end in their limit, or in the sandbox's.
+// Programs that take all they can get end in their limit, or in the sandbox's, and
+// the outcome names it.
 func TestHarm(t *testing.T) {
+	many := core.Limits{Processes: 32768}
 	for _, c := range []struct {
 		name    string
+		limits  core.Limits
 		args    []string
 		said    string // pattern; "" when it must not come to say anything
 		cause   uint32 // of the sandbox's end, 0 when it lives on
+		limit   uint32
 		control []string
 	}{
-		{"memory bomb", []string{"harm_memory", "1024"}, "", handle.CauseMemoryLimit, []string{"harm_memory", "1"}},
-		{"disk fill of the root", []string{"harm_file", "/root/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0, nil},
-		{"disk fill of /tmp", []string{"harm_file", "/tmp/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0, nil},
-		{"disk fill of /dev/shm", []string{"harm_file", "/dev/shm/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0,
-			[]string{"harm_file", "CONTROL/fill", "1"}},
-		{"inode fill", []string{"harm_inodes", "/tmp", "1000000"}, "(denied: open after [0-9]+: ENOSPC)?", handle.CauseMemoryLimit,
-			[]string{"harm_inodes", "CONTROL", "100"}},
-		{"descriptor exhaustion", []string{"harm_descriptors", "10000000"}, "denied: open after [0-9]+: E[MN]FILE", 0,
-			[]string{"harm_descriptors", "20"}},
-		{"terminal exhaustion", []string{"harm_terminals", "100000"}, "denied: open after [0-9]+: (E[MN]FILE|ENOSPC|EIO)", 0,
-			[]string{"harm_terminals", "2"}},
-		{"fork bomb", []string{"harm_processes", strconv.Itoa(harness.Repeat(1500, 5000))}, "(reached|denied: fork).*|", handle.CauseMemoryLimit,
-			[]string{"harm_processes", "20"}},
-		{"threads", []string{"harm_threads", "5000"}, "", handle.CauseMemoryLimit, []string{"harm_threads", "20"}},
-		{"zombies", []string{"harm_zombies", strconv.Itoa(harness.Repeat(3000, 10000))}, "(reached: [0-9]+ zombies|denied: fork after .*|)", handle.CauseMemoryLimit,
-			[]string{"harm_zombies", "20"}},
-		{"signal storm", []string{"harm_signals", "8", "2000"}, "reached: .*", 0, []string{"harm_signals", "2", "100"}},
+		{"memory bomb", core.Limits{}, []string{"harm_memory", "1024"}, "", handle.CauseMemoryLimit, handle.LimitHitMemory,
+			[]string{"harm_memory", "1"}},
+		{"disk fill of the root", core.Limits{}, []string{"harm_file", "/root/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0,
+			handle.LimitHitOverlay, nil},
+		{"disk fill of /tmp", core.Limits{}, []string{"harm_file", "/tmp/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0,
+			handle.LimitHitOverlay, nil},
+		{"disk fill of /dev/shm", core.Limits{}, []string{"harm_file", "/dev/shm/fill", "64"}, "denied: write after [0-9]+ MiB: ENOSPC", 0,
+			handle.LimitHitOverlay, []string{"harm_file", "CONTROL/fill", "1"}},
+		{"inode fill", core.Limits{}, []string{"harm_inodes", "/tmp", "1000000"}, "denied: open after [0-9]+: ENOSPC", 0,
+			handle.LimitHitOverlay, []string{"harm_inodes", "CONTROL", "100"}},
+		{"descriptor exhaustion", core.Limits{}, []string{"harm_descriptors", "10000000"}, "denied: open after [0-9]+: EMFILE", 0,
+			handle.LimitHitOpenFiles, []string{"harm_descriptors", "20"}},
+		{"descriptors of many processes", core.Limits{}, []string{"harm_files", "50", "4000", "/bin/busybox"}, "(reached: .*)?", handle.CauseMemoryLimit, handle.LimitHitMemory,
+			[]string{"harm_files", "2", "20", "/bin/sh"}},
+		{"terminal exhaustion", core.Limits{}, []string{"harm_terminals", "100000"}, "denied: open after [0-9]+: (E[MN]FILE|ENOSPC|EIO)", 0,
+			handle.LimitHitOpenFiles, []string{"harm_terminals", "2"}},
+		{"fork bomb", core.Limits{}, []string{"harm_processes", "100000"}, "denied: fork after 6[0-9]: EAGAIN", 0,
+			handle.LimitHitProcesses, []string{"harm_processes", "20"}},
+		{"fork bomb that goes on", core.Limits{}, []string{"harm_bomb", "2000"}, "reached: .*", 0,
+			handle.LimitHitProcesses, nil},
+		{"fork bomb in the memory's limit", many, []string{"harm_processes", strconv.Itoa(harness.Repeat(1500, 5000))}, "(denied: fork.*)?",
+			handle.CauseMemoryLimit, handle.LimitHitMemory, nil},
+		{"threads", core.Limits{}, []string{"harm_threads", "5000"}, "denied: pthread_create after 6[0-9]: EAGAIN", 0,
+			handle.LimitHitProcesses, []string{"harm_threads", "20"}},
+		{"threads in the engine's limit", many, []string{"harm_threads", "5000"}, "", handle.CauseMemoryLimit, handle.LimitHitMemory, nil},
+		{"zombies", core.Limits{}, []string{"harm_zombies", "10000"}, "denied: fork after 6[0-9]: EAGAIN", 0,
+			handle.LimitHitProcesses, []string{"harm_zombies", "20"}},
+		{"zombies in the memory's limit", many, []string{"harm_zombies", strconv.Itoa(harness.Repeat(3000, 20000))}, "(reached: [0-9]+ zombies|denied: fork after .*)?",
+			handle.CauseMemoryLimit, handle.LimitHitMemory, nil},
+		{"signal storm", core.Limits{}, []string{"harm_signals", "8", "2000"}, "(reached: .*\n?)+", 0, 0, []string{"harm_signals", "2", "100"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, h := newPatient(t), startHeart(t)
+			s, h := newPatient(t, c.limits), startHeart(t)
 			got := s.harm(c.args...)
-			assert.Regexp(t, "^("+c.said+")", got.said)
-			if c.said == "" {
-				assert.Empty(t, got.said)
-			}
+			assert.Regexp(t, "^("+c.said+")$", got.said)
 			if got.ended {
 				assert.Equal(t, c.cause, s.Outcome().Cause, "the sandbox's end: %s", outcomeText(s.Outcome()))
+				assert.Equal(t, c.limit, s.Outcome().Limits&c.limit, "limits of the sandbox")
+				assert.Equal(t, c.limit, got.program.Limits, "limits of the program")
 			} else {
-				if c.name == "threads" {
+				if c.name == "threads in the engine's limit" {
 					assert.Equal(t, int32(unix.SIGKILL), got.program.Signal, "the engine kills a process with more than 4095 threads")
 				} else {
 					assert.NotEmpty(t, got.said, "the sandbox lives: the program has come to its own end")
+				}
+				if c.cause == 0 {
+					assert.Equal(t, c.limit, got.program.Limits, "limits of the program")
 				}
 				assert.Equal(t, "here\n", harness.Output(t, s.Sandbox, "echo here"), "the sandbox goes on")
 			}
@@ -212,7 +232,7 @@ func TestHarm(t *testing.T) {
 func TestOutputFlood(t *testing.T) {
 	for _, kind := range []string{"pipe", "socket"} {
 		t.Run(kind, func(t *testing.T) {
-			s, h := newPatient(t), startHeart(t)
+			s, h := newPatient(t, core.Limits{}), startHeart(t)
 			before := resident(t, int(s.Pid()))
 			o := core.ProcessOptions{
 				Argv: []string{guestProbes, "harm_output", "1024"}, Stdio: [3]core.Stdio{harness.Null, harness.Pipe, harness.Pipe},
@@ -265,7 +285,7 @@ func resident(t *testing.T, pid int) int64 {
 // Signals from the host as fast as it can: the program gets some of each, and
 // the sandbox goes on.
 func TestSignalsFromTheHost(t *testing.T) {
-	s, h := newPatient(t), startHeart(t)
+	s, h := newPatient(t, core.Limits{}), startHeart(t)
 	p := harness.Start(t, s.Sandbox, core.ProcessOptions{
 		Argv: []string{guestProbes, "harm_listen"}, Stdio: [3]core.Stdio{harness.Pipe, harness.Pipe, harness.Null},
 	})

@@ -165,10 +165,16 @@ func TestNumbersAreThoseOfTheGoSide(t *testing.T) {
 		"MSB_CAUSE_MAX_DURATION": int64(handle.CauseMaxDuration), "MSB_STATE_CRASHED": int64(handle.StateCrashed),
 		"MSB_INFO_STORED": int64(core.FlagStored), "MSB_CAUSE_WALL_LIMIT": int64(handle.CauseWallLimit),
 		"MSB_CAUSE_CPU_LIMIT": int64(handle.CauseCPULimit), "MSB_CAUSE_FILE_LIMIT": int64(handle.CauseFileLimit),
+		"MSB_CAUSE_CPU_TIME": int64(handle.CauseCPUTime), "MSB_CAUSE_OUTPUT_LIMIT": int64(handle.CauseOutputLimit),
+
+		"MSB_LIMIT_MEMORY": int64(handle.LimitHitMemory), "MSB_LIMIT_CPU_TIME": int64(handle.LimitHitCPUTime),
+		"MSB_LIMIT_WALL_TIME": int64(handle.LimitHitWallTime), "MSB_LIMIT_PROCESSES": int64(handle.LimitHitProcesses),
+		"MSB_LIMIT_OUTPUT": int64(handle.LimitHitOutput), "MSB_LIMIT_FILE_SIZE": int64(handle.LimitHitFileSize),
+		"MSB_LIMIT_OVERLAY": int64(handle.LimitHitOverlay), "MSB_LIMIT_OPEN_FILES": int64(handle.LimitHitOpenFiles),
 	}
 	got := map[string]int64{}
 	for name, value := range l.Constants {
-		for _, group := range []string{"MSB_OK", "MSB_E_", "MSB_STAGE_", "MSB_ENGINE_", "MSB_ROOT_", "MSB_STATE_", "MSB_INFO_", "MSB_STDIO_", "MSB_CAUSE_"} {
+		for _, group := range []string{"MSB_OK", "MSB_E_", "MSB_STAGE_", "MSB_ENGINE_", "MSB_ROOT_", "MSB_STATE_", "MSB_INFO_", "MSB_STDIO_", "MSB_CAUSE_", "MSB_LIMIT_"} {
 			if strings.HasPrefix(name, group) {
 				got[name] = value
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 )
 
@@ -64,7 +65,7 @@ func keeps(o *owner) {
 }
 
 // supervisorSteps are the places in the supervisor, in order of a life.
-var supervisorSteps = []step{
+var supervisorSteps = append(confineSteps(), []step{
 	{name: "boot.begun", then: creates, boots: true},
 	{name: "claim.made", then: creates, boots: true},
 	{name: "claim.locked", then: creates, boots: true},
@@ -87,6 +88,19 @@ var supervisorSteps = []step{
 	{name: "stored.cleared", before: keeps, then: does("close"), ends: true, keeps: true},
 	{name: "discard.renamed", before: ready, then: does("close"), ends: true},
 	{name: "end.removed", before: ready, then: does("close"), ends: true},
+}...)
+
+// confineSteps are those of the control group, where one can be made here.
+func confineSteps() []step {
+	host, err := cgroup.Look()
+	if err != nil || host.Find(cgroup.Memory).Version == 0 {
+		return nil
+	}
+	return []step{
+		{name: "confine.noted", then: creates},
+		{name: "confine.made", then: creates},
+		{name: "confine.moved", then: creates},
+	}
 }
 
 // ownerSteps are the places in the owner.

@@ -35,8 +35,11 @@ export const STAGES = [
 export const CAUSES = [
   "unknown", "exited", "signaled", "sandbox-ended", "stopped", "drained", "killed", "owner-gone",
   "memory-limit", "crashed", "start-failed", "idle-timeout", "max-duration", "wall-limit",
-  "cpu-limit", "file-limit",
+  "cpu-limit", "file-limit", "cpu-time", "output-limit",
 ];
+
+/** MSB_LIMIT_*, by number of the bit. */
+export const LIMITS = ["memory", "cpu-time", "wall-time", "processes", "output", "file-size", "overlay", "open-files"];
 
 /** MSB_STATE_*, by number. */
 export const STATES = ["unknown", "starting", "running", "draining", "stopped", "crashed"];

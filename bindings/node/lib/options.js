@@ -16,6 +16,13 @@ function positive(name, value) {
   return value;
 }
 
+/** Thousandths of a processor; 0 would be the default. */
+function permille(cpus) {
+  if (cpus === undefined) return undefined;
+  if (!(cpus >= 0.01 && cpus < 2 ** 22)) throw invalid("cpus must be a number of processors from 0.01 on");
+  return Math.round(cpus * 1000);
+}
+
 function enginesNumber(engine) {
   const number = ENGINES.indexOf(engine);
   if (number < 0) throw invalid(`engine must be one of ${ENGINES.join(", ")}`);
@@ -91,7 +98,8 @@ function labelsOf(labels) {
 
 export function sandboxOptions({
   name, engine = "auto", root = "host", memory, overlay, startTimeout, stopGrace, detached, stored, replace, replaceGrace,
-  idleTimeout, maxDuration, metricsInterval, logMax, kernel, mounts, labels, stateDir, msbPath, signal, ...rest
+  idleTimeout, maxDuration, metricsInterval, logMax, kernel, mounts, labels, stateDir, msbPath, signal,
+  cpus, cpuWeight, cpuTimeLimit, maxProcesses, maxOpenFiles, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -113,6 +121,11 @@ export function sandboxOptions({
     idleTimeoutMs: positive("idleTimeout", idleTimeout),
     maxDurationMs: positive("maxDuration", maxDuration),
     metricsIntervalMs: zeroIsNone("metricsInterval", metricsInterval),
+    cpuPermille: permille(cpus),
+    cpuWeight: positive("cpuWeight", cpuWeight),
+    cpuTimeLimitMs: positive("cpuTimeLimit", cpuTimeLimit),
+    maxProcesses: positive("maxProcesses", maxProcesses),
+    maxOpenFiles: positive("maxOpenFiles", maxOpenFiles),
   };
 }
 
@@ -198,7 +211,7 @@ function rlimitsOf(rlimits) {
 
 export function processOptions(argv, {
   env, clearEnv = false, cwd, startTimeout, stdin = "pipe", stdout = "pipe", stderr = "pipe",
-  uid, gid, groups, umask, rlimits, wallLimit, ...rest
+  uid, gid, groups, umask, rlimits, wallLimit, outputLimit, ...rest
 }) {
   refuseUnknown(rest);
   return {
@@ -213,6 +226,7 @@ export function processOptions(argv, {
     umask,
     rlimits: rlimitsOf(rlimits),
     wallLimitMs: positive("wallLimit", wallLimit),
+    outputLimitBytes: positive("outputLimit", outputLimit),
     stdio: [stdioOf("stdin", stdin), stdioOf("stdout", stdout), stdioOf("stderr", stderr)],
   };
 }

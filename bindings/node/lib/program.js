@@ -3,13 +3,13 @@ import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 
 import { fromNative, invalid } from "./errors.js";
-import { CAUSES, EVENT, STDIO, signalName, signalNumber } from "./names.js";
+import { CAUSES, EVENT, LIMITS, STDIO, signalName, signalNumber } from "./names.js";
 import { native } from "./native.js";
 import { processOptions } from "./options.js";
 import { Watch } from "./watch.js";
 
 /** An outcome as callers see it. */
-export function outcomeOf({ cause, exitCode, signal, wallTimeNs, cpuTimeNs, memoryPeakBytes }) {
+export function outcomeOf({ cause, exitCode, signal, wallTimeNs, cpuTimeNs, memoryPeakBytes, limitsHit }) {
   return {
     cause: CAUSES[cause] ?? "unknown",
     exitCode: exitCode < 0 ? null : exitCode,
@@ -17,6 +17,7 @@ export function outcomeOf({ cause, exitCode, signal, wallTimeNs, cpuTimeNs, memo
     wallTime: wallTimeNs < 0 ? null : wallTimeNs / 1e6,
     cpuTime: cpuTimeNs < 0 ? null : cpuTimeNs / 1e6,
     memoryPeak: memoryPeakBytes === 0 ? null : memoryPeakBytes,
+    limitsHit: LIMITS.filter((_, bit) => limitsHit & (1 << bit)),
   };
 }
 

@@ -22,6 +22,11 @@ function infoOf(info) {
     overlay: info.overlayBytes,
     createdAt: new Date(info.createdUnixMs),
     receipt: info.receipt,
+    cpus: info.cpuPermille / 1000 || null,
+    cpuWeight: info.cpuWeight || null,
+    cpuTimeLimit: info.cpuTimeLimitMs || null,
+    maxProcesses: info.maxProcesses || null,
+    maxOpenFiles: info.maxOpenFiles || null,
   };
 }
 

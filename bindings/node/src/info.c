@@ -42,6 +42,7 @@ napi_value outcome_object(napi_env env, const msb_outcome *outcome)
 	set_number(env, object, "wallTimeNs", (double)outcome->wall_time_ns);
 	set_number(env, object, "cpuTimeNs", (double)outcome->cpu_time_ns);
 	set_number(env, object, "memoryPeakBytes", (double)outcome->memory_peak_bytes);
+	set_number(env, object, "limitsHit", outcome->limits_hit);
 	return object;
 }
 
@@ -60,6 +61,11 @@ napi_value info_object(napi_env env, const msb_sandbox_info *info)
 	set_number(env, object, "overlayBytes", (double)info->overlay_bytes);
 	set_number(env, object, "createdUnixMs", (double)info->created_unix_ms);
 	set_string(env, object, "receipt", info->receipt);
+	set_number(env, object, "cpuPermille", info->cpu_permille);
+	set_number(env, object, "cpuWeight", info->cpu_weight);
+	set_number(env, object, "cpuTimeLimitMs", (double)info->cpu_time_limit_ms);
+	set_number(env, object, "maxProcesses", info->max_processes);
+	set_number(env, object, "maxOpenFiles", info->max_open_files);
 	return object;
 }
 

@@ -81,11 +81,12 @@ static int get_rlimits(napi_env env, scratch *memory, napi_value object, msb_pro
 	return 1;
 }
 
-/* uid, gid, groups, umask, rlimits, wallLimitMs */
+/* uid, gid, groups, umask, rlimits, wallLimitMs, outputLimitBytes */
 static int get_identity_and_limits(napi_env env, scratch *memory, napi_value object, msb_process_options *out)
 {
 	napi_value value;
 	int has_umask;
+	int64_t output_bytes = 0;
 
 	if (!get_uint32_property(env, object, "uid", &out->uid) ||
 	    !get_uint32_property(env, object, "gid", &out->gid) ||
@@ -93,8 +94,10 @@ static int get_identity_and_limits(napi_env env, scratch *memory, napi_value obj
 	    !get_property(env, object, "umask", &value, &has_umask) ||
 	    !get_uint32_property(env, object, "umask", &out->umask) ||
 	    !get_rlimits(env, memory, object, out) ||
-	    !get_int64_property(env, object, "wallLimitMs", &out->wall_limit_ms))
+	    !get_int64_property(env, object, "wallLimitMs", &out->wall_limit_ms) ||
+	    !get_int64_property(env, object, "outputLimitBytes", &output_bytes))
 		return 0;
+	out->output_limit_bytes = (uint64_t)output_bytes; /* positive: the caller has checked */
 	if (has_umask)
 		out->flags |= MSB_START_UMASK;
 	return 1;

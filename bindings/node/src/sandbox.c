@@ -26,6 +26,11 @@ int get_sandbox_options(napi_env env, scratch *memory, napi_value object, msb_sa
 	    !get_int64_property(env, object, "idleTimeoutMs", &out->idle_timeout_ms) ||
 	    !get_int64_property(env, object, "maxDurationMs", &out->max_duration_ms) ||
 	    !get_int64_property(env, object, "metricsIntervalMs", &out->metrics_interval_ms) ||
+	    !get_uint32_property(env, object, "cpuPermille", &out->cpu_permille) ||
+	    !get_uint32_property(env, object, "cpuWeight", &out->cpu_weight) ||
+	    !get_int64_property(env, object, "cpuTimeLimitMs", &out->cpu_time_limit_ms) ||
+	    !get_uint32_property(env, object, "maxProcesses", &out->max_processes) ||
+	    !get_uint32_property(env, object, "maxOpenFiles", &out->max_open_files) ||
 	    !get_mounts(env, memory, object, out))
 		return 0;
 	if (memory_bytes < 0 || overlay_bytes < 0 || log_bytes < 0) {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
 
 import {
-  CAUSES, CREATE, ENGINES, EVENT, INFO, LIST, LOGS, LOG_SOURCES, METRICS, MOUNT, MOUNTS, RESULTS, ROOTS, STAGES, STATES,
+  CAUSES, CREATE, ENGINES, EVENT, INFO, LIMITS, LIST, LOGS, LOG_SOURCES, METRICS, MOUNT, MOUNTS, RESULTS, ROOTS, STAGES, STATES,
   STDIO, signalName,
 } from "../lib/names.js";
 
@@ -55,6 +55,11 @@ for (const [prefix, table] of [
 test("MSB_METRIC_", () => {
   const ours = METRICS.map((name, bit) => [inHeaderStyle("MSB_METRIC_", name), 1 << bit]);
   assert.deepEqual(new Map(ours), defined("MSB_METRIC_"));
+});
+
+test("MSB_LIMIT_", () => {
+  const ours = LIMITS.map((name, bit) => [inHeaderStyle("MSB_LIMIT_", name), 1 << bit]);
+  assert.deepEqual(new Map(ours), defined("MSB_LIMIT_"));
 });
 
 test("MSB_MOUNT_", () => {

@@ -24,6 +24,7 @@ test("output, errors and exit code", limit, async () => {
     stdout: Buffer.from("out\n"),
     stderr: Buffer.from("err\n"),
     truncated: false,
+    limitsHit: [],
   });
   assert.ok(wallTime > 0);
   assert.ok(cpuTime >= 0);

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,11 @@ func newPaths(dir string) (paths, error) {
 	return p, nil
 }
 
+// hostFiles is how many files of the host a sentry, and a gofer, may have open: each
+// file of a root or mount that a guest has open is one. It keeps one sandbox from
+// filling the host's table.
+const hostFiles = 32768
+
 // configure returns gVisor's configuration. Only values that differ from
 // gVisor's defaults are set.
 func (p paths) configure(overlayBytes uint64, more map[string]string) (*config.Config, error) {
@@ -56,6 +62,7 @@ func (p paths) configure(overlayBytes uint64, more map[string]string) (*config.C
 		"network":        "none",
 		"ignore-cgroups": "true",
 		"host-settings":  "ignore",
+		"fdlimit":        strconv.Itoa(hostFiles),
 		// The connections that we keep must not delay the end of the sandbox.
 		"control-rpc-stop-timeout": "0s",
 		// The default pins a network namespace with a mount that outlives us.

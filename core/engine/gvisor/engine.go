@@ -77,7 +77,7 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 	if err != nil {
 		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: launcher")
 	}
-	lineage, err := newLineageLink()
+	lineage, err := newLineageLink(cfg.Limits)
 	if err != nil {
 		launcher.Close()
 		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: lineage")

@@ -9,9 +9,12 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
 )
 
 // frame is one message between supervisor and sentry about programs.
@@ -19,9 +22,10 @@ type frame struct {
 	kind    uint32
 	pid     int32
 	a, b, c uint64
+	flags   uint64
 }
 
-const frameSize = 32
+const frameSize = 40
 
 const (
 	frameHello       uint32 = iota + 1 // a: number of the command, here and below
@@ -29,7 +33,15 @@ const (
 	frameForget                        // pid: its program has ended
 	frameRenewLimits                   // the next program gets limits of its own
 	frameDone                          // a: the command that was carried out
-	frameEnded                         // pid: program; a, b: cpu time of all and its own, in ns; c: peak in bytes
+	frameEnded                         // pid: program; a, b: cpu time of all and its own, in ns; c: peak in bytes; flags
+	frameRefused                       // for the first time a process was one too many
+)
+
+// Flags of frameEnded.
+const (
+	flagRefused     = 1 << iota // one of its processes was one too many
+	flagOverlayFull             // no room for changes was left when it ended
+	flagFilesFull               // one of its processes had as many open files as it may when it ended
 )
 
 func (f frame) encode() (buf [frameSize]byte) {
@@ -38,6 +50,7 @@ func (f frame) encode() (buf [frameSize]byte) {
 	binary.LittleEndian.PutUint64(buf[8:], f.a)
 	binary.LittleEndian.PutUint64(buf[16:], f.b)
 	binary.LittleEndian.PutUint64(buf[24:], f.c)
+	binary.LittleEndian.PutUint64(buf[32:], f.flags)
 	return buf
 }
 
@@ -48,6 +61,8 @@ func decodeFrame(buf [frameSize]byte) frame {
 		a:    binary.LittleEndian.Uint64(buf[8:]),
 		b:    binary.LittleEndian.Uint64(buf[16:]),
 		c:    binary.LittleEndian.Uint64(buf[24:]),
+
+		flags: binary.LittleEndian.Uint64(buf[32:]),
 	}
 }
 
@@ -59,12 +74,14 @@ const maxEnded = 16384
 type usage struct {
 	all, own time.Duration
 	peak     uint64
+	flags    uint64
 }
 
 // lineageLink is the supervisor's end of the sentry's lineage.
 type lineageLink struct {
-	socket *os.File
-	gone   chan struct{} // closed when the sentry has closed its end
+	socket  *os.File
+	gone    chan struct{} // closed when the sentry has closed its end
+	refused atomic.Bool   // a process was one too many
 
 	mu      sync.Mutex
 	next    uint64
@@ -79,15 +96,17 @@ type lineageSetup struct {
 	theirs, config *os.File
 }
 
-func newLineageLink() (*lineageSetup, error) {
+func newLineageLink(limits engine.Limits) (*lineageSetup, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(fds[1]), lineageName)
 	text, err := json.Marshal(map[string]any{"trace_session": map[string]any{
-		"name":  "Default",
-		"sinks": []any{map[string]any{"name": lineageName, "config": map[string]any{"fd": fds[1]}}},
+		"name": "Default",
+		"sinks": []any{map[string]any{"name": lineageName, "config": map[string]any{
+			"fd": fds[1], configProcesses: limits.Processes, configOpenFiles: limits.OpenFiles,
+		}}},
 	}})
 	if err == nil {
 		err = unix.SetNonblock(fds[0], true)
@@ -107,6 +126,12 @@ func newLineageLink() (*lineageSetup, error) {
 	}
 	return &lineageSetup{l, theirs, config}, nil
 }
+
+// Keys of the configuration that the sentry's end gets.
+const (
+	configProcesses = "processes"
+	configOpenFiles = "open_files"
+)
 
 // path is the configuration's, for gVisor to open.
 func (s *lineageSetup) path() string { return fmt.Sprintf("/proc/self/fd/%d", s.config.Fd()) }
@@ -149,8 +174,10 @@ func (l *lineageLink) take(f frame) {
 			delete(l.pending, f.a)
 			close(done)
 		}
+	case frameRefused:
+		l.refused.Store(true)
 	case frameEnded:
-		u := usage{time.Duration(f.a), time.Duration(f.b), f.c}
+		u := usage{time.Duration(f.a), time.Duration(f.b), f.c, f.flags}
 		if waiting, ok := l.waiting[f.pid]; ok {
 			delete(l.waiting, f.pid)
 			waiting <- u

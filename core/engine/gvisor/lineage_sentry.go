@@ -31,11 +31,13 @@ type lineage struct {
 	seccheck.SinkDefaults
 	fd     int
 	limits *limits.LimitSet // as programs start with them; never handed out
+	most   int              // tasks at once, pid 1 not counted; 0 is no limit
 
 	mu       sync.Mutex
 	programs map[int32]*family // by the program's pid, until it ends
 	of       map[*kernel.ThreadGroup]*family
-	sweepAt  int // size of of at which the dead are looked for
+	sweepAt  int  // size of of at which the dead are looked for
+	refused  bool // most was met, and told
 }
 
 // family is a program and all that it started.
@@ -46,6 +48,7 @@ type family struct {
 	dying   bool          // starts no more processes
 	cpu     time.Duration // of members that have ended
 	peak    uint64        // largest resident size of a member that has ended
+	flags   uint64        // of frameEnded
 }
 
 const lineageName = "microsandbox"
@@ -66,7 +69,7 @@ func setupLineage(config map[string]any) (*os.File, error) {
 
 // newLineage attaches itself to the trace points: gVisor finds them by names
 // that the sentry does not register. What it returns has no points.
-func newLineage(_ map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
+func newLineage(config map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 	l := &lineage{
 		fd: endpoint.Release(), limits: copyDefaultLimits(),
 		programs: map[int32]*family{}, of: map[*kernel.ThreadGroup]*family{}, sweepAt: 64,
@@ -74,6 +77,7 @@ func newLineage(_ map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 	if l.limits == nil {
 		return nil, errors.New("gVisor's default limits are not set yet")
 	}
+	l.setLimits(config)
 	l.renewLimits()
 	seccheck.Global.AppendSink(l, []seccheck.PointReq{
 		{Pt: seccheck.PointClone}, {Pt: seccheck.PointTaskExit}, {Pt: seccheck.PointExitNotifyParent},
@@ -160,12 +164,12 @@ func (l *lineage) join(f *family, tg *kernel.ThreadGroup) {
 // Clone is called when a task has made another, which does not run yet. An
 // error ends the new one before it does.
 func (l *lineage) Clone(ctx context.Context, _ seccheck.FieldSet, info *pb.CloneInfo) error {
+	t, ok := ctx.(*kernel.Task)
+	if !ok || l.tooMany(t) {
+		return linuxerr.EAGAIN
+	}
 	if info.Flags&linux.CLONE_THREAD != 0 {
 		return nil
-	}
-	t, ok := ctx.(*kernel.Task)
-	if !ok {
-		return linuxerr.EAGAIN
 	}
 	child := t.Kernel().TaskSet().Root.TaskWithID(kernel.ThreadID(info.CreatedThreadId))
 	f := l.familyOf(t)
@@ -187,8 +191,16 @@ func (l *lineage) TaskExit(ctx context.Context, _ seccheck.FieldSet, _ *pb.TaskE
 	if t, ok := ctx.(*kernel.Task); ok {
 		if f := l.familyOf(t); f != nil {
 			peak := t.MaxRSS(linux.RUSAGE_SELF)
+			var flags uint64
+			if f.program == t.ThreadGroup() && overlayFull(t) {
+				flags = flagOverlayFull
+			}
+			if filesFull(t) {
+				flags |= flagFilesFull
+			}
 			l.mu.Lock()
 			f.peak = max(f.peak, peak)
+			f.flags |= flags
 			l.mu.Unlock()
 		}
 	}
@@ -227,7 +239,7 @@ func (l *lineage) leave(tg *kernel.ThreadGroup) {
 	if l.programs[f.pid] == f {
 		delete(l.programs, f.pid)
 	}
-	l.send(frame{kind: frameEnded, pid: f.pid, a: uint64(all), b: uint64(own), c: f.peak})
+	l.send(frame{kind: frameEnded, pid: f.pid, a: uint64(all), b: uint64(own), c: f.peak, flags: f.flags})
 }
 
 func cpuTime(tg *kernel.ThreadGroup) time.Duration {

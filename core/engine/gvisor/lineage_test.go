@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"golang.org/x/sys/unix"
 )
 
 // linkToFake returns a link and the sentry's end of it, which the test plays.
 func linkToFake(t *testing.T) (*lineageLink, int) {
 	t.Helper()
-	setup, err := newLineageLink()
+	setup, err := newLineageLink(engine.Limits{})
 	require.NoError(t, err)
 	theirs, err := unix.Dup(int(setup.theirs.Fd()))
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/specutils"
 
+	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
@@ -32,6 +34,9 @@ type machine struct {
 	caps     *auth.TaskCapabilities
 	memory   *memoryGuard
 	lineage  *lineageLink
+	group    atomic.Pointer[cgroup.Group] // nil: in none of its own
+	confined atomic.Bool                  // the group holds all
+	moving   sync.Mutex                   // held while processes are moved into it
 
 	starting sync.Mutex      // held while gVisor starts a program
 	fresh    <-chan struct{} // closed once the next program has limits of its own; nil at first
@@ -78,8 +83,8 @@ func newMachine(ctx context.Context, cfg engine.Config, p paths, root *rootFS, i
 		"kernel: gVisor sentry (systrap), seccomp, no new privileges, empty chroot",
 		"ids: " + ids.note,
 		"network: none but loopback",
-		m.memory.note(),
 		"programs: killed with all that they started, resource limits (sentry); wall limits (supervisor)",
+		limitsNote(cfg.Limits),
 		fmt.Sprintf("overlay: at most %d bytes (size of the in-memory upper layer)", cfg.OverlayBytes),
 	}, root.notes...)
 	return m, nil
@@ -94,6 +99,9 @@ func (m *machine) watch() {
 			break
 		}
 	}
+	if g := m.group.Load(); g != nil && g.Killed() {
+		m.setCause(engine.MemoryLimit)
+	}
 	m.setCause(engine.Crashed)
 	close(m.done)
 }
@@ -107,7 +115,6 @@ func (m *machine) setCause(c engine.Cause) {
 	}
 }
 
-func (m *machine) Receipt() []string     { return append([]string(nil), m.receipt...) }
 func (m *machine) Done() <-chan struct{} { return m.done }
 
 func (m *machine) Cause() engine.Cause {
@@ -145,7 +152,9 @@ func (m *machine) close() error {
 	c := m.container
 	m.container = nil
 	m.mu.Unlock()
+	m.moving.Lock() // until then the sentry's pid is nobody else's
 	err := c.Destroy()
+	m.moving.Unlock()
 	m.launcher.Close()
 	m.lineage.close()
 	if m.state != nil {

@@ -50,7 +50,9 @@ func (p *process) finish(told bool) {
 	used := engine.ProgramUsage{CPUTime: -1, OwnCPUTime: -1}
 	if told {
 		if u, ok := p.m.lineage.usage(p.pid); ok {
-			used = engine.ProgramUsage{CPUTime: u.all, OwnCPUTime: u.own, MemoryPeak: u.peak}
+			used = engine.ProgramUsage{CPUTime: u.all, OwnCPUTime: u.own, MemoryPeak: u.peak,
+				ProcessesRefused: u.flags&flagRefused != 0, OverlayFull: u.flags&flagOverlayFull != 0,
+				OpenFilesFull: u.flags&flagFilesFull != 0}
 		}
 		if killed {
 			p.m.lineage.send(frameForget, p.pid) // fails only when the sentry is gone

@@ -48,20 +48,23 @@ func specAnnotations(args []string) (map[string]string, error) {
 }
 
 // limitTotalMemory makes the guest's /proc/meminfo show the machine's memory
-// limit: many programs size their heaps by it. gVisor would show the host's.
+// limit: many programs size their heaps by it. gVisor would show the host's. File
+// systems in memory take as many inodes as Linux would allow with so much memory:
+// one for each two pages.
 func limitTotalMemory(args []string) {
-	const name = "--total-memory"
 	annotations, err := specAnnotations(args)
 	limit := annotations[memoryAnnotation]
 	if err != nil || limit == "" {
 		return
 	}
-	for i, a := range args {
-		if strings.HasPrefix(a, name+"=") {
-			args[i] = name + "=" + limit
-		}
-		if a == name && i+1 < len(args) {
-			args[i+1] = limit
+	for _, name := range []string{"--total-memory", "--total-host-memory"} {
+		for i, a := range args {
+			if strings.HasPrefix(a, name+"=") {
+				args[i] = name + "=" + limit
+			}
+			if a == name && i+1 < len(args) {
+				args[i+1] = limit
+			}
 		}
 	}
 }

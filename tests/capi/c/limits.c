@@ -123,3 +123,60 @@ TEST(wrong_users_and_limits)
 	CHECK_RESULT(msb_process_start(s, &po[2], &out, &err), MSB_E_LIMIT, &err);
 	close_and_wait(s);
 }
+
+/* Limits of the sandbox: given ones and defaults are told, and outcomes name what was met. */
+REAL(limits_of_a_sandbox)
+{
+	msb_sandbox_options so = MSB_SANDBOX_OPTIONS_INIT;
+	msb_process_options po = MSB_PROCESS_OPTIONS_INIT;
+	msb_sandbox_info info = MSB_SANDBOX_INFO_INIT;
+	msb_outcome outcome = MSB_OUTCOME_INIT;
+	msb_error err = MSB_ERROR_INIT;
+	msb_handle s, p;
+
+	so.max_processes = 8;
+	so.max_open_files = 100;
+	so.cpu_time_limit_ms = 60000;
+	CHECK_OK(msb_sandbox_create(&so, &s, &err), &err);
+	CHECK_OK(msb_sandbox_info_get(s, &info, &err), &err);
+	CHECK_INT(info.max_processes, 8);
+	CHECK_INT(info.max_open_files, 100);
+	CHECK_INT(info.cpu_time_limit_ms, 60000);
+	CHECK_INT(info.cpu_permille, 0);
+	CHECK_INT(info.cpu_weight, 0);
+	p = start_with(s, &po, "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; :");
+	CHECK_OK(msb_wait(p, 20000, &outcome, &err), &err);
+	CHECK_INT(outcome.limits_hit, MSB_LIMIT_PROCESSES);
+	CHECK_INT(msb_close(p), MSB_OK);
+	po.stdio[1].kind = MSB_STDIO_PIPE;
+	po.output_limit_bytes = 1000;
+	p = start_with(s, &po, "exec head -c 1001 /dev/zero");
+	CHECK_OK(msb_wait(p, 20000, &outcome, &err), &err);
+	CHECK(outcome.limits_hit & MSB_LIMIT_OUTPUT);
+	CHECK_INT(msb_close(p), MSB_OK);
+	close_and_wait(s);
+}
+
+TEST(wrong_limits_of_a_sandbox)
+{
+	const msb_sandbox_options zero = MSB_SANDBOX_OPTIONS_INIT;
+	msb_sandbox_options so[7];
+	msb_error err = MSB_ERROR_INIT;
+	msb_handle out;
+	size_t i;
+
+	for (i = 0; i < sizeof so / sizeof so[0]; i++)
+		so[i] = zero;
+	so[0].cpu_permille = 9;
+	so[1].cpu_weight = 10001;
+	so[2].cpu_time_limit_ms = -1;
+	so[3].cpu_time_limit_ms = 9;
+	so[4].max_processes = 32769;
+	so[5].max_open_files = 15;
+	so[6].max_open_files = 0xffffffffu;
+	for (i = 0; i < sizeof so / sizeof so[0]; i++) {
+		CHECK_RESULT(msb_sandbox_create(&so[i], &out, &err), MSB_E_INVALID, &err);
+		CHECK_RESULT(msb_sandbox_start(&so[i], &out, &err), MSB_E_INVALID, &err);
+		CHECK_INT(out, 0);
+	}
+}

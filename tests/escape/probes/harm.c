@@ -101,7 +101,6 @@ PROBE(harm_file)
 	for (i = 0; i < count; i++)
 		if (write(fd, block, sizeof block) != sizeof block) {
 			errno = write(fd, block, 1) < 0 ? errno : ENOSPC;
-			unlink(argv[1]);
 			return denied("write after %ld MiB", i);
 		}
 	unlink(argv[1]);
@@ -135,6 +134,56 @@ PROBE(harm_descriptors)
 		if (open("/dev/null", O_RDONLY) < 0)
 			return denied("open after %ld", i);
 	return reached("%ld descriptors", i);
+}
+
+/* harm_files PROCESSES COUNT PATH: all hold a file open that many times, at once. */
+PROBE(harm_files)
+{
+	long processes = number(argc, argv, 1), count = number(argc, argv, 2), opened = 0, i;
+	int told[2], hold[2];
+	if (pipe(told) || pipe(hold))
+		return 2;
+	for (i = 0; i < processes; i++)
+		if (fork() == 0) {
+			struct rlimit most;
+			char c;
+			long n = 0;
+			getrlimit(RLIMIT_NOFILE, &most);
+			most.rlim_cur = most.rlim_max;
+			setrlimit(RLIMIT_NOFILE, &most);
+			close(hold[1]);
+			while (n < count && open(arg(argc, argv, 3), O_RDONLY) >= 0)
+				n++;
+			if (write(told[1], &n, sizeof n) != sizeof n)
+				_exit(2);
+			_exit(read(hold[0], &c, 1) != 0);
+		}
+	close(told[1]);
+	for (i = 0; i < processes; i++) {
+		long n = 0;
+		if (read(told[0], &n, sizeof n) != sizeof n)
+			return denied("process %ld", i);
+		opened += n;
+	}
+	return reached("%ld of %ld files", opened, processes * count);
+}
+
+/* harm_bomb MILLISECONDS: it and its children fork again and again. Never outside. */
+PROBE(harm_bomb)
+{
+	long refused = 0;
+	struct timespec start, t;
+	signal(SIGCHLD, SIG_IGN);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (pid_t parent = getpid();;) {
+		refused += fork() < 0;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		if ((t.tv_sec - start.tv_sec) * 1000 + (t.tv_nsec - start.tv_nsec) / 1000000 > number(argc, argv, 1)) {
+			if (getpid() != parent)
+				_exit(0);
+			return refused ? reached("%ld forks refused", refused) : denied("no fork was refused");
+		}
+	}
 }
 
 /* harm_terminals COUNT */

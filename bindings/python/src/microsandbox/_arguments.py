@@ -106,6 +106,14 @@ def _mount(mount: Mount) -> _ffi.MountArguments:
     )
 
 
+def _permille(cpus: Optional[float]) -> int:
+    if cpus is None:
+        return 0
+    if not 0.01 <= cpus < 2**22:
+        raise ValueError(f"cpus is out of range: {cpus}")
+    return round(cpus * 1000)
+
+
 def sandbox(
     *,
     name: Optional[str] = None,
@@ -126,6 +134,11 @@ def sandbox(
     log_max_bytes: int = 0,
     kernel_path: Optional[PathLike] = None,
     mounts: Sequence[Mount] = (),
+    cpus: Optional[float] = None,
+    cpu_weight: int = 0,
+    cpu_time_limit: Optional[float] = None,
+    max_processes: int = 0,
+    max_open_files: int = 0,
     state_dir: Optional[PathLike] = None,
     msb_path: Optional[PathLike] = None,
 ) -> _ffi.SandboxArguments:
@@ -160,6 +173,11 @@ def sandbox(
         log_max_bytes=log_max_bytes,
         kernel_path=_optional(kernel_path, "kernel_path"),
         mounts=tuple(_mount(mount) for mount in mounts),
+        cpu_permille=_permille(cpus),
+        cpu_weight=_identity(cpu_weight, "cpu_weight"),
+        cpu_time_limit_ms=limit(cpu_time_limit, "cpu_time_limit"),
+        max_processes=_identity(max_processes, "max_processes"),
+        max_open_files=_identity(max_open_files, "max_open_files"),
     )
 
 
@@ -296,8 +314,11 @@ def process(
     umask: Optional[int] = None,
     rlimits: Optional[Mapping[Resource, Limit]] = None,
     wall_limit: Optional[float] = None,
+    output_limit: int = 0,
 ) -> _ffi.ProcessArguments:
     """See ProgramOptions."""
+    if not 0 <= output_limit < 2**64:
+        raise ValueError(f"output_limit is out of range: {output_limit}")
     if umask is not None and not 0 <= umask <= 0o777:
         raise ValueError(f"umask is out of range: {umask}")
     return _ffi.ProcessArguments(
@@ -313,4 +334,5 @@ def process(
         umask=umask,
         rlimits=resource_limits(rlimits),
         wall_limit_ms=limit(wall_limit, "wall_limit"),
+        output_limit_bytes=output_limit,
     )

@@ -224,6 +224,11 @@ class SandboxArguments(NamedTuple):
     log_max_bytes: int = 0
     kernel_path: Optional[bytes] = None
     mounts: Sequence[MountArguments] = ()
+    cpu_permille: int = 0
+    cpu_weight: int = 0
+    cpu_time_limit_ms: int = 0
+    max_processes: int = 0
+    max_open_files: int = 0
 
 
 def _sandbox_options(arguments: SandboxArguments, flags: int) -> SandboxOptions:
@@ -393,6 +398,7 @@ class ProcessArguments(NamedTuple):
     umask: Optional[int] = None
     rlimits: Sequence[tuple[int, int, int]] = ()  # resource, soft, hard
     wall_limit_ms: int = 0
+    output_limit_bytes: int = 0
 
 
 def process_start(sandbox: int, arguments: ProcessArguments) -> int:
@@ -423,6 +429,7 @@ def _limits(options: ProcessOptions, arguments: ProcessArguments) -> None:
     rows = (Rlimit(resource, 0, soft, hard) for resource, soft, hard in arguments.rlimits)
     options.rlimits = (Rlimit * len(arguments.rlimits))(*rows)
     options.wall_limit_ms = arguments.wall_limit_ms
+    options.output_limit_bytes = arguments.output_limit_bytes
 
 
 def process_stdio(process: int, which: int) -> int:

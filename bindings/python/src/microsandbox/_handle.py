@@ -11,7 +11,7 @@ from . import _ffi
 from ._info import CAUSES
 from ._steps import Steps, Wait, deadline_after
 from .errors import ClosedError, ForkedError, InternalError, TimedOutError
-from .types import Cause, Outcome
+from .types import Cause, LimitHit, Outcome
 
 
 def outcome_of(raw: _ffi.Outcome) -> Outcome:
@@ -23,6 +23,7 @@ def outcome_of(raw: _ffi.Outcome) -> Outcome:
         wall_time=None if raw.wall_time_ns < 0 else raw.wall_time_ns / 1e9,
         cpu_time=None if raw.cpu_time_ns < 0 else raw.cpu_time_ns / 1e9,
         memory_peak=raw.memory_peak_bytes or None,
+        limits_hit=LimitHit(raw.limits_hit),
     )
 
 

@@ -24,6 +24,11 @@ def info_of(raw: _ffi.SandboxInfo) -> SandboxInfo:
         overlay_bytes=raw.overlay_bytes,
         created=raw.created_unix_ms / 1000,
         receipt={key.strip(): value.strip() for key, _, value in lines if key.strip()},
+        cpus=raw.cpu_permille / 1000 or None,
+        cpu_weight=raw.cpu_weight or None,
+        cpu_time_limit=raw.cpu_time_limit_ms / 1000 or None,
+        max_processes=raw.max_processes or None,
+        max_open_files=raw.max_open_files or None,
     )
 
 

@@ -53,6 +53,11 @@ class SandboxOptions(ctypes.Structure):
         ("mount_size", _u32),
         ("log_max_bytes", _u64),
         ("kernel_path", _str),
+        ("cpu_permille", _u32),
+        ("cpu_weight", _u32),
+        ("cpu_time_limit_ms", _i64),
+        ("max_processes", _u32),
+        ("max_open_files", _u32),
     ]
 
 
@@ -68,6 +73,11 @@ class SandboxInfo(ctypes.Structure):
         ("overlay_bytes", _u64),
         ("created_unix_ms", _i64),
         ("receipt", ctypes.c_char * 1024),
+        ("cpu_permille", _u32),
+        ("cpu_weight", _u32),
+        ("cpu_time_limit_ms", _i64),
+        ("max_processes", _u32),
+        ("max_open_files", _u32),
     ]
 
 
@@ -168,6 +178,7 @@ class ProcessOptions(ctypes.Structure):
         ("rlimit_count", _u32),
         ("reserved", _u32),
         ("wall_limit_ms", _i64),
+        ("output_limit_bytes", _u64),
     ]
 
 
@@ -180,6 +191,8 @@ class Outcome(ctypes.Structure):
         ("wall_time_ns", _i64),
         ("cpu_time_ns", _i64),
         ("memory_peak_bytes", _u64),
+        ("limits_hit", _u32),
+        ("reserved", _u32),
     ]
 
 

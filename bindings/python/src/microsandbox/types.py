@@ -186,6 +186,11 @@ class SandboxOptions(TypedDict, total=False):
     log_max_bytes: int  #: of each of the log's up to four files; 10 MiB, at least 64 KiB
     kernel_path: Optional[PathLike]  #: of microVMs; the one that msb kernel install prepared
     mounts: Sequence[Mount]  #: at most 64
+    cpus: Optional[float]  #: processors, such as 0.5; needs a control group that may be written
+    cpu_weight: int  #: 1 to 10000, relative to others, which have 100; needs the same
+    cpu_time_limit: Optional[float]  #: seconds of processor time of all programs, after which it ends
+    max_processes: int  #: and threads, at once; one for each 2 MiB of memory_bytes
+    max_open_files: int  #: of each process; 4096
     state_dir: Optional[PathLike]  #: $MSB_HOME, else below $XDG_RUNTIME_DIR or /run/user
     msb_path: Optional[PathLike]  #: the msb executable; the one beside the library
 
@@ -211,6 +216,7 @@ class ProgramOptions(TypedDict, total=False):
     umask: Optional[int]  #: 0o022
     rlimits: Optional[Mapping[Resource, Limit]]  #: setrlimit(2), for each process of the program
     wall_limit: Optional[float]  #: seconds after which it and all that it started are killed
+    output_limit: int  #: bytes of stdout and stderr after which they are killed
 
 
 class LogSource(enum.IntEnum):
@@ -269,6 +275,11 @@ class SandboxInfo:
     overlay_bytes: int
     created: float  #: seconds since the epoch, as time.time()
     receipt: dict[str, str]  #: what is enforced by what
+    cpus: Optional[float] = None  #: limits in force, here and below; None is none
+    cpu_weight: Optional[int] = None
+    cpu_time_limit: Optional[float] = None
+    max_processes: Optional[int] = None
+    max_open_files: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -335,6 +346,21 @@ class Cause(enum.IntEnum):
     WALL_LIMIT = 13  #: program: over its wall limit
     CPU_LIMIT = 14  #: program: over its limit of processor time
     FILE_LIMIT = 15  #: program: over its limit of file sizes
+    CPU_TIME = 16  #: sandbox and its programs: over cpu_time_limit
+    OUTPUT_LIMIT = 17  #: program: over its output limit
+
+
+class LimitHit(enum.IntFlag):
+    """Limits that a program, or the programs of a sandbox, have met."""
+
+    MEMORY = 0x01
+    CPU_TIME = 0x02
+    WALL_TIME = 0x04
+    PROCESSES = 0x08  #: a fork or a new thread was refused
+    OUTPUT = 0x10
+    FILE_SIZE = 0x20
+    OVERLAY = 0x40  #: no room for changes was left when a program ended
+    OPEN_FILES = 0x80  #: a process had as many as it may when it ended
 
 
 @dataclass(frozen=True)
@@ -347,6 +373,7 @@ class Outcome:
     wall_time: Optional[float] = None  #: seconds from start to end
     cpu_time: Optional[float] = None  #: seconds, of a program and all that it started
     memory_peak: Optional[int] = None  #: bytes, of the largest process of a program that had ended
+    limits_hit: LimitHit = LimitHit(0)  #: those met, whether it ended by them or went on
 
     @property
     def ok(self) -> bool:
