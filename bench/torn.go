@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 const (
@@ -69,7 +70,7 @@ func (m *measurement) metricsTorn(ctx context.Context) ([]figure, error) {
 
 // onlyWriter is the writer of the one slot in use.
 func onlyWriter(registry *metrics.Registry) (*metrics.Writer, error) {
-	me, err := metrics.Self()
+	me, err := process.Self()
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func Open(ctx context.Context, name string, state State) (*Sandbox, error) {
 		return nil, err
 	}
 	defer folder.Close()
-	alive := func(pid int) bool { return pid == rec.Supervisor.Pid && rec.Supervisor.Alive() }
+	alive := func(pid int) bool { return pid == rec.Supervisor.Pid && rec.Supervisor.Found() }
 	var cfg control.Config
 	if rec.Stored {
 		cfg.Name, cfg.StateDir, cfg.Stored = name, path, true

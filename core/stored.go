@@ -13,6 +13,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -167,8 +168,7 @@ func onShelf(cfg control.Config, act func(*store.Shelf, store.Stored)) {
 
 // ownRecord is the record of a name that this process holds for a moment.
 func ownRecord(name string) store.Record {
-	start, _ := store.StartTime(os.Getpid())
-	self := store.Process{Pid: os.Getpid(), Start: start}
+	self, _ := process.Self()
 	return store.Record{Name: name, Supervisor: self, Owner: self, Momentary: true, CreatedMS: time.Now().UnixMilli()}
 }
 

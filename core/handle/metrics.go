@@ -7,6 +7,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // slotWait bounds how long to try to free a slot whose supervisor has just ended.
@@ -35,7 +36,7 @@ func tryReserve(cfg control.Config) (metrics.Token, error) {
 		return metrics.Token{}, err
 	}
 	defer registry.Close()
-	self, err := metrics.Self()
+	self, err := process.Self()
 	if err != nil {
 		return metrics.Token{}, err
 	}

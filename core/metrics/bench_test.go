@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // BenchmarkSnapshot reads 100 live slots of 100 writers that this process owns.
@@ -14,7 +16,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	reg, err := Open(b.TempDir(), 0)
 	require.NoError(b, err)
 	defer reg.Close()
-	me, err := Self()
+	me, err := process.Self()
 	require.NoError(b, err)
 	for i := range 100 {
 		token, err := reg.Reserve(fmt.Sprintf("sandbox-%d", i), fmt.Sprintf("%024x", i), Limits{}, me)
@@ -36,7 +38,7 @@ func BenchmarkWrite(b *testing.B) {
 	reg, err := Open(b.TempDir(), 0)
 	require.NoError(b, err)
 	defer reg.Close()
-	me, err := Self()
+	me, err := process.Self()
 	require.NoError(b, err)
 	token, err := reg.Reserve("web", "id", Limits{}, me)
 	require.NoError(b, err)
@@ -54,7 +56,7 @@ func BenchmarkReserveRelease(b *testing.B) {
 	reg, err := Open(b.TempDir(), 0)
 	require.NoError(b, err)
 	defer reg.Close()
-	me, err := Self()
+	me, err := process.Self()
 	require.NoError(b, err)
 	for b.Loop() {
 		token, err := reg.Reserve("web", "id", Limits{}, me)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // Version is the layout's version. Any change of the layout makes a new one, and
@@ -39,6 +41,10 @@ const (
 	sampleSize  = 0x0a0
 	sampleWords = sampleSize / 8
 )
+
+// Process is how a slot names its owner. A registry belongs to the processes of one
+// PID namespace: those of another seem dead.
+type Process = process.ID
 
 // State is the state of a slot.
 type State uint32

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // helperEnv makes the test binary one of the helper processes.
@@ -48,7 +49,7 @@ func help() error {
 	if err := json.Unmarshal(line, &o); err != nil {
 		return err
 	}
-	self, err := Self()
+	self, err := process.Self()
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func open(t *testing.T, dir string, capacity int) *Registry {
 
 func self(t *testing.T) Process {
 	t.Helper()
-	p, err := Self()
+	p, err := process.Self()
 	require.NoError(t, err)
 	return p
 }
@@ -155,9 +156,8 @@ func self(t *testing.T) Process {
 func ended(t *testing.T) Process {
 	t.Helper()
 	h := startHelper(t, order{Do: "nothing", Dir: t.TempDir()})
-	start, err := startTime(h.cmd.Process.Pid)
+	p, err := process.Of(h.cmd.Process.Pid)
 	require.NoError(t, err)
-	p := Process{Pid: h.cmd.Process.Pid, Start: start}
 	require.True(t, p.Alive())
 	h.kill(t)
 	require.False(t, p.Alive(), "a zombie has ended")

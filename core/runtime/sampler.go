@@ -6,6 +6,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // idleSkip is how many intervals pass between two samples of a sandbox in which no
@@ -23,7 +24,7 @@ func (s *supervisor) claimSlot() {
 		return
 	}
 	defer registry.Close()
-	self, err := metrics.Self()
+	self, err := process.Self()
 	if err != nil {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -196,12 +197,11 @@ func (s *supervisor) bootConfined(ctx context.Context) error {
 }
 
 func (s *supervisor) newRecord() store.Record {
-	self, _ := store.StartTime(os.Getpid())
-	owner, _ := store.StartTime(s.cfg.OwnerPid)
+	self, _ := process.Self()
+	owner, _ := process.Of(s.cfg.OwnerPid)
 	return store.Record{
 		Name: s.cfg.Name, ID: s.cfg.ID, State: handle.StateStarting, CreatedMS: s.created.UnixMilli(), Engine: s.engine.Name(),
-		Supervisor:  store.Process{Pid: os.Getpid(), Start: self},
-		Owner:       store.Process{Pid: s.cfg.OwnerPid, Start: owner},
+		Supervisor: self, Owner: owner,
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
 		Labels: s.cfg.Labels, Stored: s.cfg.Stored,
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/libmicrosandbox/microsandbox/core/cgroup"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // Audit lists everything of this state root that exists: what living sandboxes
@@ -87,8 +88,8 @@ func (r *Root) engines() []Process {
 		if !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
 			continue
 		}
-		if start, err := StartTime(pid); err == nil {
-			out = append(out, Process{Pid: pid, Start: start})
+		if p, err := process.Of(pid); err == nil {
+			out = append(out, p)
 		}
 	}
 	return out

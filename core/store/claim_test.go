@@ -15,15 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 func code(c fault.Code) error { return &fault.Error{Code: c} }
 
 func self(t *testing.T, name string) Record {
 	t.Helper()
-	start, err := StartTime(os.Getpid())
+	me, err := process.Self()
 	require.NoError(t, err)
-	return Record{Name: name, Supervisor: Process{Pid: os.Getpid(), Start: start}}
+	return Record{Name: name, Supervisor: me}
 }
 
 func TestClaimFindRemove(t *testing.T) {

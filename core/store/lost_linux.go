@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // lost are the supervisors of this root that no record names and whose owner is
@@ -68,8 +70,8 @@ func (r *Root) supervisors() []supervisor {
 			continue
 		}
 		owner, _ := strconv.Atoi(strings.TrimPrefix(string(fields[4]), "--owner="))
-		if start, err := StartTime(pid); err == nil {
-			out = append(out, supervisor{Process{Pid: pid, Start: start}, parentOf(pid) == owner})
+		if p, err := process.Of(pid); err == nil {
+			out = append(out, supervisor{p, parentOf(pid) == owner})
 		}
 	}
 	return out

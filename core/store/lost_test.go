@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // impostor is a process with a supervisor's command line that does nothing more
@@ -28,9 +30,9 @@ func impostor(t *testing.T, step string, root *Root, labels []string) Process {
 	})
 	_, err = out.Read(make([]byte, 8)) // it has come to the step
 	require.NoError(t, err)
-	start, err := StartTime(cmd.Process.Pid)
+	p, err := process.Of(cmd.Process.Pid)
 	require.NoError(t, err)
-	return Process{Pid: cmd.Process.Pid, Start: start}
+	return p
 }
 
 const nobody = 1 << 30 // no process has such an id

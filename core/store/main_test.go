@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 // TestMain is also a process that works on a state directory and dies or waits
@@ -27,9 +29,9 @@ func TestMain(m *testing.M) {
 func act(step, dir, name string) {
 	root, err := OpenRoot(dir)
 	check(err)
-	start, err := StartTime(os.Getpid())
+	self, err := process.Self()
 	check(err)
-	rec := Record{Name: name, Supervisor: Process{Pid: os.Getpid(), Start: start}}
+	rec := Record{Name: name, Supervisor: self}
 	switch step {
 	case "mkdir": // an empty directory under its temporary name
 		temp, err := tempName(newPrefix, key(name))

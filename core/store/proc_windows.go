@@ -6,17 +6,9 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/winsys"
 )
-
-// StartTime returns when a process was created, in steps of 100 ns since 1601.
-func StartTime(pid int) (uint64, error) { return winsys.StartTime(pid) }
-
-// SameProcess reports whether pid is still the process that started then.
-func SameProcess(pid int, start uint64) bool {
-	now, err := StartTime(pid)
-	return err == nil && now == start
-}
 
 // BootID is empty: creation times tell processes of one boot from those of another.
 func BootID() string { return "" }
@@ -34,8 +26,8 @@ func Children(pid int) []Process {
 		if int(entry.ParentProcessID) != pid {
 			continue
 		}
-		if start, err := StartTime(int(entry.ProcessID)); err == nil {
-			out = append(out, Process{Pid: int(entry.ProcessID), Start: start})
+		if p, err := process.Of(int(entry.ProcessID)); err == nil {
+			out = append(out, p)
 		}
 	}
 	return out
@@ -57,7 +49,7 @@ func WaitGone(processes []Process) {
 }
 
 // open opens exactly this process; false when it has ended.
-func (p Process) open() (windows.Handle, bool) {
+func open(p Process) (windows.Handle, bool) {
 	const rights = windows.PROCESS_QUERY_LIMITED_INFORMATION | windows.PROCESS_TERMINATE | windows.SYNCHRONIZE
 	h, err := windows.OpenProcess(rights, false, uint32(p.Pid))
 	if err != nil {
@@ -72,7 +64,7 @@ func (p Process) open() (windows.Handle, bool) {
 
 // endedBy waits until a process has ended.
 func endedBy(p Process, deadline time.Time) bool {
-	h, ok := p.open()
+	h, ok := open(p)
 	if !ok {
 		return true
 	}
@@ -85,7 +77,7 @@ func endedBy(p Process, deadline time.Time) bool {
 // kill ends exactly this process and waits for its death. What a supervisor has
 // started ends with it: it holds the only handle of their job.
 func kill(p Process) {
-	h, ok := p.open()
+	h, ok := open(p)
 	if !ok {
 		return
 	}

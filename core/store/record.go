@@ -1,13 +1,9 @@
 package store
 
-// Process names a process so that a later one with the same id is not taken for it.
-type Process struct {
-	Pid   int    `json:"pid"`
-	Start uint64 `json:"start_ticks"`
-}
+import "github.com/libmicrosandbox/microsandbox/core/process"
 
-// Alive reports whether the process still runs.
-func (p Process) Alive() bool { return p.Pid > 0 && SameProcess(p.Pid, p.Start) }
+// Process is how a record names a process.
+type Process = process.ID
 
 // Record is what a supervisor writes about its sandbox.
 type Record struct {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 const (
@@ -88,7 +89,7 @@ func (r *Root) fd() int { return int(r.dir.Fd()) }
 
 // tempName is a name that says which process works on the directory.
 func tempName(prefix, key string) (string, error) {
-	start, err := StartTime(os.Getpid())
+	start, err := process.StartTime(os.Getpid())
 	if err != nil {
 		return "", err
 	}
@@ -98,13 +99,12 @@ func tempName(prefix, key string) (string, error) {
 // tempOwnerAlive reports whether the process that a temporary name speaks of
 // still lives. A name that cannot be parsed is nobody's.
 func tempOwnerAlive(entry string) bool {
-	var pid int
-	var start uint64
+	var p process.ID
 	rest := strings.TrimPrefix(strings.TrimPrefix(entry, newPrefix), delPrefix)
-	if _, err := fmt.Sscanf(rest, "%d-%d-", &pid, &start); err != nil {
+	if _, err := fmt.Sscanf(rest, "%d-%d-", &p.Pid, &p.Start); err != nil {
 		return false
 	}
-	return SameProcess(pid, start)
+	return p.Alive()
 }
 
 func ownedDir(path string, uid int) (bool, error) {

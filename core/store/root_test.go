@@ -133,14 +133,3 @@ func TestFullRoot(t *testing.T) {
 	require.NoError(t, err, "with room it works")
 	require.NoError(t, claim.Remove())
 }
-
-func TestStartTimeTellsProcessesApart(t *testing.T) {
-	start, err := StartTime(os.Getpid())
-	require.NoError(t, err)
-	assert.True(t, SameProcess(os.Getpid(), start))
-	assert.False(t, SameProcess(os.Getpid(), start+1))
-	assert.False(t, Process{}.Alive())
-	_, err = StartTime(1 << 30)
-	assert.Error(t, err)
-	assert.NotEmpty(t, BootID())
-}

@@ -20,8 +20,7 @@ func WaitGone(processes []Process) {
 		if err != nil {
 			continue
 		}
-		start, _, err := processStat(p.Pid)
-		if err == nil && start == p.Start && !pollUntil(fd, deadline) {
+		if p.Found() && !pollUntil(fd, deadline) {
 			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 			pollUntil(fd, time.Now().Add(time.Second))
 		}

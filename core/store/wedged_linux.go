@@ -73,8 +73,7 @@ func endedBy(p Process, deadline time.Time) bool {
 		return true
 	}
 	defer unix.Close(fd)
-	start, _, err := processStat(p.Pid)
-	return err != nil || start != p.Start || pollUntil(fd, deadline)
+	return !p.Found() || pollUntil(fd, deadline)
 }
 
 // kill ends exactly this supervisor and waits for its death, and that of its
@@ -86,7 +85,7 @@ func kill(p Process) {
 	}
 	defer unix.Close(fd)
 	children := Children(p.Pid)
-	if p.Alive() && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+	if p.Found() && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
 		pollUntil(fd, time.Now().Add(deathLimit))
 		WaitGone(children)
 	}

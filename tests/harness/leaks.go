@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
@@ -35,8 +36,8 @@ func Tree(t testing.TB, pid int) []store.Process {
 	}
 	var tree []store.Process
 	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
-		if start, err := store.StartTime(queue[0]); err == nil {
-			tree = append(tree, store.Process{Pid: queue[0], Start: start})
+		if p, err := process.Of(queue[0]); err == nil {
+			tree = append(tree, p)
 		}
 		queue = append(queue, children[queue[0]]...)
 	}

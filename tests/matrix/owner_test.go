@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
@@ -168,8 +169,8 @@ func supervisors(name string) []store.Process {
 		if len(argv) > 2 && argv[1] == "supervise" && argv[2] == "--name="+name {
 			var pid int
 			fmt.Sscanf(file, "/proc/%d/", &pid)
-			if start, err := store.StartTime(pid); err == nil {
-				found = append(found, store.Process{Pid: pid, Start: start})
+			if p, err := process.Of(pid); err == nil {
+				found = append(found, p)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
@@ -78,7 +79,7 @@ func TestFullRegistry(t *testing.T) {
 	registry, err := metrics.Open(stateDir(t, o), 1)
 	require.NoError(t, err)
 	defer registry.Close()
-	me, err := metrics.Self()
+	me, err := process.Self()
 	require.NoError(t, err)
 	token, err := registry.Reserve("somebody", "id", metrics.Limits{}, me)
 	require.NoError(t, err)
