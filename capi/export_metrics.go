@@ -8,7 +8,6 @@ import (
 	"unsafe"
 
 	"github.com/libmicrosandbox/microsandbox/core"
-	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
 //export msbgo_sandbox_metrics
@@ -36,18 +35,7 @@ func msbgo_metrics_list(p *C.msbc_place, entries *C.msb_metrics, capacity C.uint
 	if err != nil {
 		return fail(e, err)
 	}
-	*count = C.uint32_t(len(list))
-	for i := range min(len(list), int(capacity)) {
-		var entry C.msb_metrics
-		putMetrics(&entry, list[i])
-		at := unsafe.Add(unsafe.Pointer(entries), uintptr(i)*uintptr(entries.size))
-		*(*C.uint32_t)(at) = entries.size
-		C.msbc_deliver(at, unsafe.Pointer(&entry), C.sizeof_msb_metrics, C.size_t(unsafe.Offsetof(entry.name)))
-	}
-	if len(list) > int(capacity) {
-		return fail(e, fault.New(fault.Buffer, fault.NoStage, "%d sandboxes, capacity is %d", len(list), uint32(capacity)))
-	}
-	return C.MSB_OK
+	return putList(list, putMetrics, entries, unsafe.Offsetof(entries.name), capacity, count, e)
 }
 
 func putMetrics(out *C.msb_metrics, m core.Metrics) {

@@ -71,18 +71,7 @@ func msbgo_sandbox_list(o *C.msb_list_options, p *C.msbc_place, entries *C.msb_s
 	if err != nil {
 		return fail(e, err)
 	}
-	*count = C.uint32_t(len(list))
-	for i := range min(len(list), int(capacity)) {
-		var entry C.msb_sandbox_entry
-		putEntry(&entry, list[i])
-		at := unsafe.Add(unsafe.Pointer(entries), uintptr(i)*uintptr(entries.size))
-		*(*C.uint32_t)(at) = entries.size
-		C.msbc_deliver(at, unsafe.Pointer(&entry), C.sizeof_msb_sandbox_entry, C.size_t(unsafe.Offsetof(entry.name)))
-	}
-	if len(list) > int(capacity) {
-		return fail(e, fault.New(fault.Buffer, fault.NoStage, "%d sandboxes, capacity is %d", len(list), uint32(capacity)))
-	}
-	return C.MSB_OK
+	return putList(list, putEntry, entries, unsafe.Offsetof(entries.name), capacity, count, e)
 }
 
 //export msbgo_audit

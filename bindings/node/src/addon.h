@@ -100,6 +100,17 @@ void job_free(job *j);      /* of one that was not started */
 /* Gives the promise, or NULL with an exception pending; j is freed in both cases. */
 napi_value job_start(napi_env env, job *j, void (*execute)(job *j), napi_value (*result)(napi_env env, job *j));
 
+/* job_start of a call whose only argument is a handle. */
+napi_value job_start_on_handle(napi_env env, napi_callback_info info, void (*execute)(job *j),
+                               napi_value (*result)(napi_env env, job *j));
+
+/*
+ * Calls fill with more and more elements until all fit: others may be starting
+ * meanwhile. size is that of an element, whose first field is it. The elements are
+ * the caller's to free; NULL when there is no memory.
+ */
+void *job_fill(job *j, size_t size, msb_result (*fill)(job *j, void *items, uint32_t capacity));
+
 /* ---- the functions, one table per file, ended by a NULL name ---------- */
 
 extern const napi_property_descriptor sandbox_functions[];

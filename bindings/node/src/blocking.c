@@ -86,29 +86,14 @@ static napi_value result_info(napi_env env, job *j)
 	return info_object(env, &j->info);
 }
 
-static napi_value start_on_handle(napi_env env, napi_callback_info info, void (*execute)(job *j),
-                                  napi_value (*result)(napi_env env, job *j))
-{
-	napi_value args[1];
-	job *j;
-
-	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
-		return NULL;
-	if (!get_handle(env, args[0], &j->handle)) {
-		job_free(j);
-		return NULL;
-	}
-	return job_start(env, j, execute, result);
-}
-
 static napi_value sandbox_info(napi_env env, napi_callback_info info)
 {
-	return start_on_handle(env, info, execute_info, result_info);
+	return job_start_on_handle(env, info, execute_info, result_info);
 }
 
 static napi_value sandbox_disarm(napi_env env, napi_callback_info info)
 {
-	return start_on_handle(env, info, execute_disarm, result_undefined);
+	return job_start_on_handle(env, info, execute_disarm, result_undefined);
 }
 
 static napi_value probe(napi_env env, napi_callback_info info)

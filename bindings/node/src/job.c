@@ -86,3 +86,38 @@ napi_value job_start(napi_env env, job *j, void (*execute)(job *j), napi_value (
 	}
 	return promise;
 }
+
+napi_value job_start_on_handle(napi_env env, napi_callback_info info, void (*execute)(job *j),
+                               napi_value (*result)(napi_env env, job *j))
+{
+	napi_value args[1];
+	job *j;
+
+	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
+		return NULL;
+	if (!get_handle(env, args[0], &j->handle)) {
+		job_free(j);
+		return NULL;
+	}
+	return job_start(env, j, execute, result);
+}
+
+void *job_fill(job *j, size_t size, msb_result (*fill)(job *j, void *items, uint32_t capacity))
+{
+	void *items = NULL;
+	uint32_t capacity = 16;
+
+	do {
+		free(items);
+		items = malloc(capacity * size);
+		if (!items) {
+			j->code = j->err.code = MSB_E_LIMIT;
+			return NULL;
+		}
+		*(uint32_t *)items = (uint32_t)size;
+		j->count = 0;
+		j->code = fill(j, items, capacity);
+		capacity = j->count + 16;
+	} while (j->code == MSB_E_BUFFER && j->count < 1000000);
+	return items;
+}

@@ -9,24 +9,14 @@
 
 /* ---- list({stateDir, flags, labels}) ---------------------------------- */
 
+static msb_result fill_list(job *j, void *items, uint32_t capacity)
+{
+	return msb_sandbox_list(&j->list, items, capacity, &j->count, &j->err);
+}
+
 static void execute_list(job *j)
 {
-	uint32_t capacity = 16;
-
-	do {
-		msb_sandbox_entry *entries = realloc(j->entries, capacity * sizeof *entries);
-
-		if (!entries) {
-			j->code = j->err.code = MSB_E_LIMIT;
-			return;
-		}
-		j->entries = entries;
-		entries[0].size = (uint32_t)sizeof *entries;
-		j->count = 0;
-		j->code = msb_sandbox_list(&j->list, entries, capacity, &j->count, &j->err);
-		/* Others may be starting meanwhile: leave room for some. */
-		capacity = j->count + 16;
-	} while (j->code == MSB_E_BUFFER && j->count < 1000000);
+	j->entries = job_fill(j, sizeof *j->entries, fill_list);
 }
 
 static napi_value result_list(napi_env env, job *j)
@@ -67,7 +57,7 @@ static void execute_audit(job *j)
 		}
 		j->text = text;
 		j->code = msb_audit(j->state_dir, text, capacity, &j->length, &j->orphans, &j->err);
-		/* As above; 4096 bytes are some tens of lines. */
+		/* Others may be starting meanwhile; 4096 bytes are some tens of lines. */
 		capacity = j->length + 4096;
 	} while (j->code == MSB_E_BUFFER && j->length < 100000000);
 }

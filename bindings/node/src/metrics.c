@@ -55,38 +55,19 @@ static napi_value result_metrics(napi_env env, job *j)
 
 static napi_value sandbox_metrics(napi_env env, napi_callback_info info)
 {
-	napi_value args[1];
-	job *j;
-
-	if (!get_args(env, info, args, 1) || !(j = job_new(env)))
-		return NULL;
-	if (!get_handle(env, args[0], &j->handle)) {
-		job_free(j);
-		return NULL;
-	}
-	return job_start(env, j, execute_metrics, result_metrics);
+	return job_start_on_handle(env, info, execute_metrics, result_metrics);
 }
 
 /* ---- metricsList({stateDir}) ------------------------------------------ */
 
+static msb_result fill_metrics(job *j, void *items, uint32_t capacity)
+{
+	return msb_metrics_list(j->state_dir, items, capacity, &j->count, &j->err);
+}
+
 static void execute_metrics_list(job *j)
 {
-	uint32_t capacity = 16;
-
-	do {
-		msb_metrics *metrics = realloc(j->metrics, capacity * sizeof *metrics);
-
-		if (!metrics) {
-			j->code = j->err.code = MSB_E_LIMIT;
-			return;
-		}
-		j->metrics = metrics;
-		metrics[0].size = (uint32_t)sizeof *metrics;
-		j->count = 0;
-		j->code = msb_metrics_list(j->state_dir, metrics, capacity, &j->count, &j->err);
-		/* Others may be starting meanwhile: leave room for some. */
-		capacity = j->count + 16;
-	} while (j->code == MSB_E_BUFFER && j->count < 1000000);
+	j->metrics = job_fill(j, sizeof *j->metrics, fill_metrics);
 }
 
 static napi_value result_metrics_list(napi_env env, job *j)

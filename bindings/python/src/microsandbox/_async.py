@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 from . import _arguments, _ffi, _steps
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
+from ._closing import AsyncClosing
 from ._handle import Handle
 from ._logs import AsyncLogs
 from .types import (
@@ -144,7 +145,7 @@ class AsyncProcess(ProcessBase):
             await self.close()
 
 
-class AsyncSandbox(SandboxBase):
+class AsyncSandbox(SandboxBase, AsyncClosing):
     """A sandbox for asyncio: `async with AsyncSandbox() as sandbox`, or create().
 
     Leaving the block, as close(), stops it and waits until nothing of it is
@@ -245,11 +246,3 @@ class AsyncSandbox(SandboxBase):
             arguments = self._arguments
             self._adopt(await _steps.run_async(create(arguments)), arguments.state_dir)
         return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        await self.close()

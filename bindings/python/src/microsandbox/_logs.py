@@ -6,9 +6,9 @@ import os
 import struct
 import weakref
 import zlib
-from types import TracebackType
 from typing import TYPE_CHECKING, Optional
 
+from ._closing import AsyncClosing, Closing
 from ._steps import Steps, Wait, run, run_async
 from .errors import InternalError
 from .types import LogEntry, LogSource
@@ -74,7 +74,7 @@ class LogsBase:
         )
 
 
-class Logs(LogsBase):
+class Logs(LogsBase, Closing):
     def __iter__(self) -> Self:
         return self
 
@@ -87,19 +87,8 @@ class Logs(LogsBase):
     def close(self) -> None:
         self._close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self._close()
-
-
-class AsyncLogs(LogsBase):
+class AsyncLogs(LogsBase, AsyncClosing):
     def __aiter__(self) -> Self:
         return self
 
@@ -110,15 +99,4 @@ class AsyncLogs(LogsBase):
         return entry
 
     async def close(self) -> None:
-        self._close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
         self._close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Optional, cast
 
 from . import _arguments, _ffi, _steps
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
+from ._closing import Closing
 from ._handle import Handle
 from ._logs import Logs
 from .types import (
@@ -91,7 +92,7 @@ class Process(ProcessBase):
             self.close()
 
 
-class Sandbox(SandboxBase):
+class Sandbox(SandboxBase, Closing):
     """A sandbox, created by calling this class.
 
     Leaving its `with` block, as close(), stops it and waits until nothing of it
@@ -189,14 +190,3 @@ class Sandbox(SandboxBase):
         One that is detached, disarmed or was opened is given back and lives on.
         """
         _steps.run(self._close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
