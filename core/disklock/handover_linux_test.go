@@ -35,9 +35,9 @@ func TestAdoptedLockLivesAsLongAsItsProcess(t *testing.T) {
 				require.NoError(t, h.Close())
 
 				_, err = Lock(path, Exclusive, nil)
-				refused(t, err, fault.State, fmt.Sprintf("process %d", supervisor.pid()))
+				refused(t, err, fault.State, fmt.Sprintf("process %d", supervisor.Pid()))
 				require.NotContains(t, err.Error(), fmt.Sprintf("pid %d", os.Getpid()), "we took it and hold it no more")
-				supervisor.kill()
+				supervisor.Kill()
 				free(t, path)
 			})
 		}
@@ -53,10 +53,10 @@ func TestCopyMadeByForkKeepsAHandedOverLock(t *testing.T) {
 	supervisor := holding(t, []*os.File{h.File()}, "adopt", path, "exclusive", "3")
 	forked := holding(t, []*os.File{h.File()}, "idle")
 	require.NoError(t, h.Close())
-	supervisor.kill()
+	supervisor.Kill()
 	_, err = Lock(path, Shared, nil)
-	refused(t, err, fault.State, fmt.Sprintf("process %d", forked.pid()))
-	forked.kill()
+	refused(t, err, fault.State, fmt.Sprintf("process %d", forked.Pid()))
+	forked.Kill()
 	free(t, path)
 }
 
@@ -68,8 +68,8 @@ func TestCopyMadeByForkKeepsNoLockOfTheSupervisor(t *testing.T) {
 	supervisor := holding(t, []*os.File{file}, "lock-file", path, "exclusive")
 	holding(t, []*os.File{file}, "idle")
 	_, err = Lock(path, Shared, nil)
-	refused(t, err, fault.State, fmt.Sprintf("process %d", supervisor.pid()))
-	supervisor.kill()
+	refused(t, err, fault.State, fmt.Sprintf("process %d", supervisor.Pid()))
+	supervisor.Kill()
 	free(t, path)
 }
 
@@ -79,7 +79,7 @@ func TestEngineIsNotNamedBesideItsSupervisor(t *testing.T) {
 	require.NoError(t, err)
 	supervisor := holding(t, []*os.File{h.File()}, "adopt-and-spawn", path, "exclusive", "3")
 	names := func(pid int) string {
-		if pid == supervisor.pid() {
+		if pid == supervisor.Pid() {
 			return "web"
 		}
 		return ""
@@ -91,7 +91,7 @@ func TestEngineIsNotNamedBesideItsSupervisor(t *testing.T) {
 	known, err := Holders(h.File(), names)
 	require.NoError(t, err)
 	require.Len(t, known, 1)
-	require.Equal(t, Holder{Pid: supervisor.pid(), UID: uint32(os.Geteuid()), Command: known[0].Command, Sandbox: "web", Mode: Exclusive}, known[0])
+	require.Equal(t, Holder{Pid: supervisor.Pid(), UID: uint32(os.Geteuid()), Command: known[0].Command, Sandbox: "web", Mode: Exclusive}, known[0])
 	require.NoError(t, h.Close())
 }
 

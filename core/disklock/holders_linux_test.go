@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
 func TestParseLock(t *testing.T) {
@@ -70,18 +71,18 @@ func TestConflictBetweenUsers(t *testing.T) {
 	path := filepath.Join(dir, "image")
 	require.NoError(t, os.WriteFile(path, nil, 0o644))
 
-	theirs := startAs(t, nobody, nil, "lock", path, "shared")
-	require.Equal(t, "ready", theirs.said)
+	theirs := startAs(t, subprocess.Nobody, nil, "lock", path, "shared")
+	require.Equal(t, "ready", theirs.Said)
 	_, err = Lock(path, Exclusive, nil)
-	refused(t, err, fault.State, fmt.Sprintf("process %d", theirs.pid()), "of uid 65534")
-	theirs.kill()
+	refused(t, err, fault.State, fmt.Sprintf("process %d", theirs.Pid()), "of uid 65534")
+	theirs.Kill()
 
 	ours, err := Lock(path, Exclusive, nil)
 	require.NoError(t, err)
 	defer ours.Close()
-	refusedThem := startAs(t, nobody, nil, "lock", path, "shared")
-	require.Contains(t, refusedThem.said, fmt.Sprintf("process %d", os.Getpid()))
-	require.Contains(t, refusedThem.said, "of uid 0), which took it")
+	refusedThem := startAs(t, subprocess.Nobody, nil, "lock", path, "shared")
+	require.Contains(t, refusedThem.Said, fmt.Sprintf("process %d", os.Getpid()))
+	require.Contains(t, refusedThem.Said, "of uid 0), which took it")
 }
 
 func TestHoldersTextOfTheUnknown(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
 // refused checks an error's code and text, and that it is one line.
@@ -39,19 +40,19 @@ func TestModesBetweenProcesses(t *testing.T) {
 		t.Run(fmt.Sprintf("%s then %s", c.first, c.second), func(t *testing.T) {
 			path, before := image(t), descriptors(t)
 			first := holding(t, nil, "lock", path, c.first)
-			names := func(pid int) string { return map[int]string{first.pid(): "web"}[pid] }
+			names := func(pid int) string { return map[int]string{first.Pid(): "web"}[pid] }
 			open := descriptors(t)
 			second, err := Lock(path, c.second, names)
 			if c.conflict {
 				refused(t, err, fault.State, fmt.Sprintf("%q", path), "no "+c.second.String()+" lock",
-					"held "+c.first, fmt.Sprintf(`by sandbox "web" (pid %d)`, first.pid()))
+					"held "+c.first, fmt.Sprintf(`by sandbox "web" (pid %d)`, first.Pid()))
 				require.ErrorIs(t, err, unix.EBUSY)
 				require.Equal(t, open, descriptors(t))
 			} else {
 				require.NoError(t, err)
 				require.NoError(t, second.Close())
 			}
-			first.kill()
+			first.Kill()
 			free(t, path)
 			require.LessOrEqual(t, descriptors(t), before)
 		})
@@ -63,8 +64,8 @@ func TestKilledHolderHoldsNothing(t *testing.T) {
 	for range 3 {
 		h := holding(t, nil, "lock", path, "exclusive")
 		_, err := Lock(path, Shared, nil)
-		refused(t, err, fault.State, fmt.Sprintf("process %d", h.pid()))
-		h.kill()
+		refused(t, err, fault.State, fmt.Sprintf("process %d", h.Pid()))
+		h.Kill()
 		free(t, path)
 	}
 }
@@ -72,23 +73,23 @@ func TestKilledHolderHoldsNothing(t *testing.T) {
 func TestConflictNamesEachSharedHolder(t *testing.T) {
 	path := image(t)
 	sandboxes := map[int]string{}
-	var helpers []*helper
+	var helpers []*subprocess.Child
 	for _, name := range []string{"a", "b", "c"} {
 		h := holding(t, nil, "lock", path, "shared")
 		helpers = append(helpers, h)
-		sandboxes[h.pid()] = name
+		sandboxes[h.Pid()] = name
 	}
 	names := func(pid int) string { return sandboxes[pid] }
 	_, err := Lock(path, Exclusive, names)
 	refused(t, err, fault.State, `"a"`, `"b"`, `"c"`, "held shared", "attach it read-only")
 
-	helpers[0].kill()
+	helpers[0].Kill()
 	_, err = Lock(path, Exclusive, names)
 	refused(t, err, fault.State, `"b"`, `"c"`)
 	require.NotContains(t, err.Error(), `"a"`, "one that has ended is not named")
 
-	helpers[1].kill()
-	helpers[2].kill()
+	helpers[1].Kill()
+	helpers[2].Kill()
 	free(t, path)
 }
 

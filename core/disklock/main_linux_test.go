@@ -7,17 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
-const (
-	helperVariable = "DISKLOCK_TEST_HELPER"
-	nobody         = 65534
-)
+const helperVariable = "DISKLOCK_TEST_HELPER"
 
 func TestMain(m *testing.M) {
 	if verb := os.Getenv(helperVariable); verb != "" {
@@ -75,74 +73,35 @@ func spawnIdle(h *Held) error {
 	return err
 }
 
-// helper is a running process of help.
-type helper struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	said string
-}
-
-// start starts a helper and returns once it has said how it went. files are its
-// descriptors from 3 on; nil entries are left out.
-func start(t testing.TB, files []*os.File, verb string, args ...string) *helper {
+// start starts a process of help and returns once it has said how it went. files are
+// its descriptors from 3 on; nil entries are left out.
+func start(t testing.TB, files []*os.File, verb string, args ...string) *subprocess.Child {
 	t.Helper()
 	return startAs(t, os.Geteuid(), files, verb, args...)
 }
 
-func startAs(t testing.TB, uid int, files []*os.File, verb string, args ...string) *helper {
+func startAs(t testing.TB, uid int, files []*os.File, verb string, args ...string) *subprocess.Child {
 	t.Helper()
-	h := &helper{t: t, cmd: exec.Command("/proc/self/exe", args...)}
-	h.cmd.Env = append(os.Environ(), helperVariable+"="+verb)
-	h.cmd.ExtraFiles = files
-	h.cmd.Stderr = os.Stderr
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), helperVariable+"="+verb)
+	cmd.ExtraFiles = files
 	if uid != os.Geteuid() {
-		h.cmd.Dir = "/"
-		h.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	}
-	_, err := h.cmd.StdinPipe()
-	require.NoError(t, err)
-	out, err := h.cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, h.cmd.Start())
-	t.Cleanup(h.kill)
-	h.said, _ = bufio.NewReader(out).ReadString('\n')
-	h.said = strings.TrimSuffix(h.said, "\n")
-	return h
+	return subprocess.Start(t, cmd)
 }
 
-// holding starts a helper that must succeed.
-func holding(t testing.TB, files []*os.File, verb string, args ...string) *helper {
+// holding starts one that must succeed.
+func holding(t testing.TB, files []*os.File, verb string, args ...string) *subprocess.Child {
 	t.Helper()
 	h := start(t, files, verb, args...)
-	require.Equal(t, "ready", h.said)
+	require.Equal(t, "ready", h.Said)
 	return h
-}
-
-func (h *helper) pid() int { return h.cmd.Process.Pid }
-
-// kill ends the helper by SIGKILL and waits until it is gone.
-func (h *helper) kill() {
-	h.cmd.Process.Kill()
-	h.cmd.Wait()
 }
 
 // TestAsUnprivilegedUser runs this package's tests again as uid 65534.
-func TestAsUnprivilegedUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to become another user")
-	}
-	dir, err := os.MkdirTemp("", "disklock-nobody-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chown(dir, nobody, nobody))
-	cmd := exec.Command("/proc/self/exe", "-test.count=1", "-test.skip=TestAsUnprivilegedUser")
-	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-}
+func TestAsUnprivilegedUser(t *testing.T) { subprocess.AgainAsNobody(t) }
 
 // image makes a file to be locked.
 func image(t testing.TB) string {

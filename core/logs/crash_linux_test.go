@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
 func TestKilledInTheMiddleOfAWrite(t *testing.T) {
@@ -184,17 +184,7 @@ func checkFull(fd int, said uint64) error {
 }
 
 func TestFullDisk(t *testing.T) {
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 {
-		attr.Cloneflags |= syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
-	probe := exec.Command("/bin/true")
-	probe.SysProcAttr = attr
-	if err := probe.Run(); err != nil {
-		t.Skip("needs a mount namespace:", err)
-	}
+	attr := subprocess.MayMount(t)
 	out, err := helper(t, "full", t.TempDir(), attr).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }

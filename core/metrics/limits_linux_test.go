@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
 var errLimit = &fault.Error{Code: fault.Limit}
@@ -63,17 +62,7 @@ func fillFileSystem(dir string, me Process) error {
 }
 
 func TestFullFileSystem(t *testing.T) {
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 {
-		attr.Cloneflags |= syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
-	probe := exec.Command("/bin/true")
-	probe.SysProcAttr = attr
-	if err := probe.Run(); err != nil {
-		t.Skip("needs a mount namespace:", err)
-	}
+	attr := subprocess.MayMount(t)
 	startHelperIn(t, order{Do: "full", Dir: t.TempDir()}, attr)
 }
 

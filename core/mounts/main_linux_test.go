@@ -1,22 +1,19 @@
 package mounts
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
-const (
-	helperVariable = "MOUNTS_TEST_STAGE" // file to stage, in a process that is then killed
-	nobody         = 65534
-)
+const helperVariable = "MOUNTS_TEST_STAGE" // file to stage, in a process that is then killed
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(helperVariable); file != "" {
@@ -43,37 +40,15 @@ func stageAndHang(file, base string) {
 }
 
 // TestAsUnprivilegedUser runs this package's tests again as uid 65534.
-func TestAsUnprivilegedUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to become another user")
-	}
-	dir, err := os.MkdirTemp("", "mounts-nobody-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chown(dir, nobody, nobody))
-	cmd := exec.Command("/proc/self/exe", "-test.count=1", "-test.skip=TestAsUnprivilegedUser")
-	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-}
+func TestAsUnprivilegedUser(t *testing.T) { subprocess.AgainAsNobody(t) }
 
 func TestSweepAfterACrash(t *testing.T) {
 	base, file := stageBase(t), write(t, "precious")
 	cmd := exec.Command("/proc/self/exe", base)
 	cmd.Env = append(os.Environ(), helperVariable+"="+file)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	defer in.Close()
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	line, _ := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, cmd.Process.Kill())
-	cmd.Wait()
-	require.Equal(t, "staged\n", line)
+	stager := subprocess.Start(t, cmd)
+	stager.Kill()
+	require.Equal(t, "staged", stager.Said)
 
 	require.Len(t, list(t, base), 3)
 	require.NoError(t, Sweep(base))

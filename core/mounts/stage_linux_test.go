@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
 // opened opens a source that is closed when the test ends.
@@ -100,7 +101,7 @@ func TestStageOfAForeignFile(t *testing.T) {
 	file := write(t, "foreign")
 	protected := false
 	if os.Geteuid() == 0 {
-		require.NoError(t, os.Chown(file, nobody, nobody))
+		require.NoError(t, os.Chown(file, subprocess.Nobody, subprocess.Nobody))
 	} else {
 		file = "/etc/passwd"
 		protected = strings.TrimSpace(read(t, "/proc/sys/fs/protected_hardlinks")) == "1"

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/libmicrosandbox/microsandbox/tests/subprocess"
 )
 
 const helperVariable = "PROCESS_TEST_HELPER"
@@ -59,23 +60,12 @@ func noDescriptors() {
 	os.Exit(0)
 }
 
-// helper starts one and returns it with the line that it said.
-func helper(t *testing.T, what string) (*exec.Cmd, io.Closer, string) {
+// helper starts one and returns once it has said a line.
+func helper(t *testing.T, what string) *subprocess.Child {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), helperVariable+"="+what)
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	return cmd, in, strings.TrimSuffix(line, "\n")
+	return subprocess.Start(t, cmd)
 }
 
 func TestAnotherProcessWithTheId(t *testing.T) {
@@ -91,34 +81,33 @@ func TestAnotherProcessWithTheId(t *testing.T) {
 }
 
 func TestZombieHasEnded(t *testing.T) {
-	cmd, in, _ := helper(t, "waits")
-	p, err := Of(cmd.Process.Pid)
+	h := helper(t, "waits")
+	p, err := Of(h.Pid())
 	require.NoError(t, err)
 	require.True(t, p.Alive() && p.Found())
-	require.NoError(t, in.Close())
+	require.NoError(t, h.Stdin.Close())
 	require.NoError(t, unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
 	assert.False(t, p.Alive() || p.Found(), "it waits to be reaped")
 	_, err = StartTime(p.Pid)
 	assert.ErrorIs(t, err, os.ErrProcessDone)
-	require.NoError(t, cmd.Wait())
+	require.NoError(t, h.Wait())
 	assert.False(t, p.Alive() || p.Found())
 }
 
 // TestFirstThreadHasEnded: the process lives in its other threads and keeps its files.
 func TestFirstThreadHasEnded(t *testing.T) {
-	cmd, _, line := helper(t, "first thread ends")
-	require.Equal(t, "ready", line)
+	h := helper(t, "first thread ends")
+	require.Equal(t, "ready", h.Said)
 	require.Eventually(t, func() bool {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.Pid()))
 		return err == nil && strings.Contains(string(text), ") Z ")
 	}, 20*time.Second, time.Millisecond, "its first thread ends")
-	p, err := Of(cmd.Process.Pid)
+	p, err := Of(h.Pid())
 	require.NoError(t, err)
 	assert.True(t, p.Alive() && p.Found())
 }
 
 // TestWithoutDescriptors: what cannot be asked has not ended, nor is it known to live.
 func TestWithoutDescriptors(t *testing.T) {
-	_, _, line := helper(t, "no descriptors")
-	assert.Regexp(t, `^true false read /proc/\d+/stat: too many open files$`, line)
+	assert.Regexp(t, `^true false read /proc/\d+/stat: too many open files$`, helper(t, "no descriptors").Said)
 }
