@@ -112,23 +112,12 @@ func removeCommand(args []string) int {
 	if !ok {
 		return exitUsage
 	}
-	status := 0
-	for _, name := range list {
-		if err := remove(name, state(), *force); err != nil {
-			status = fail(err)
-		}
-	}
-	return status
+	return eachName(list, func(name string) error { return remove(name, state(), *force) })
 }
 
 func remove(name string, state core.State, force bool) error {
 	if force {
-		sb, err := open(name, state)
-		if err == nil {
-			err = kill(sb)
-			sb.Close()
-		}
-		if err != nil && !errors.Is(err, &fault.Error{Code: fault.NotFound}) && !errors.Is(err, &fault.Error{Code: fault.Done}) {
+		if err := core.Kill(name, state); err != nil && !errors.Is(err, &fault.Error{Code: fault.NotFound}) {
 			return err
 		}
 	}

@@ -31,27 +31,39 @@ func killCommand(args []string) int {
 		fmt.Fprintln(os.Stderr, "msb kill: needs names, and -s KILL, TERM or USR1: see msb help")
 		return exitUsage
 	}
-	return each(f.Args(), state(), act)
+	return eachName(f.Args(), func(name string) error { return act(name, state()) })
 }
 
-// each acts on sandboxes by name, and goes on after a failure.
-func each(names []string, state core.State, act func(*core.Sandbox) error) int {
+// eachName acts on names, and goes on after a failure.
+func eachName(names []string, act func(name string) error) int {
 	status := 0
 	for _, name := range names {
-		sb, err := open(name, state)
-		if err == nil {
-			err = act(sb)
-			sb.Close()
-		}
-		if err != nil {
+		if err := act(name); err != nil {
 			status = fail(err)
 		}
 	}
 	return status
 }
 
+// each acts on sandboxes that answer.
+func each(names []string, state core.State, act func(*core.Sandbox) error) int {
+	return eachName(names, func(name string) error { return asked(act)(name, state) })
+}
+
+// asked opens a sandbox for act.
+func asked(act func(*core.Sandbox) error) func(name string, state core.State) error {
+	return func(name string, state core.State) error {
+		sb, err := open(name, state)
+		if err != nil {
+			return err
+		}
+		defer sb.Close()
+		return act(sb)
+	}
+}
+
 // action is what a signal to a sandbox means.
-func action(text string) (func(*core.Sandbox) error, error) {
+func action(text string) (func(name string, state core.State) error, error) {
 	number, err := strconv.Atoi(text)
 	sig := unix.Signal(number)
 	if err != nil {
@@ -59,21 +71,13 @@ func action(text string) (func(*core.Sandbox) error, error) {
 	}
 	switch sig {
 	case unix.SIGKILL:
-		return kill, nil
+		return core.Kill, nil
 	case unix.SIGTERM:
-		return func(sb *core.Sandbox) error { return flushed(sb, sb.Stop(-1)) }, nil
+		return asked(func(sb *core.Sandbox) error { return flushed(sb, sb.Stop(-1)) }), nil
 	case unix.SIGUSR1:
-		return func(sb *core.Sandbox) error { return flushed(sb, sb.Drain(-1)) }, nil
+		return asked(func(sb *core.Sandbox) error { return flushed(sb, sb.Drain(-1)) }), nil
 	}
 	return nil, fmt.Errorf("signal %q", text)
-}
-
-func kill(sb *core.Sandbox) error {
-	if err := sb.Kill(); err != nil {
-		return err
-	}
-	<-sb.Done()
-	return nil
 }
 
 // flushed waits until a request has reached the supervisor: we are about to exit.

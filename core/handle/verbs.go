@@ -284,6 +284,10 @@ func Open(ctx context.Context, name, stateDir string, d dir.Ref, alive func(pid 
 	})
 	if _, err := s.Info(ctx); err != nil {
 		s.Close()
+		if ctx.Err() != nil {
+			err = fault.New(fault.TimedOut, fault.StageControl, "open sandbox %q: its supervisor, process %d, does not answer: "+
+				"it is stopped or hangs; msb kill ends it, or a create that replaces it", name, pid)
+		}
 		return nil, err
 	}
 	return s, nil
