@@ -12,9 +12,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/agent/wire"
 )
 
-// settleTimeout is how long a guest may owe what it said a program has written.
-const settleTimeout = 5 * time.Second
-
 // output writes what comes on a stream of a program to a file. The receiver never
 // waits for the file: the guest sends no more than it has credit for, and gets new
 // credit for what has been written.
@@ -217,7 +214,8 @@ func (o *output) refuse() {
 // settle waits until the first target bytes of the stream have been written, as far as
 // they can be. Once hurry is closed it does not wait for a file that takes nothing.
 func (o *output) settle(target uint64, hurry <-chan struct{}) {
-	late := time.NewTimer(settleTimeout)
+	patience := o.p.c.options.RequestTimeout // with a guest that owes what it said was written
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	hurried, seen := false, uint64(0)
 	for {
@@ -229,7 +227,7 @@ func (o *output) settle(target uint64, hurry <-chan struct{}) {
 			return
 		}
 		if received != seen || !owed {
-			late.Reset(settleTimeout)
+			late.Reset(patience)
 			seen = received
 		}
 		select {

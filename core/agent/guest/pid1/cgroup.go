@@ -23,11 +23,17 @@ const programsGroup = "programs"
 
 // newKiller takes the best that the kernel has.
 func newKiller(a *Agent) killer {
-	base, err := mountCgroups()
+	if parameter("kill") == "lineage" {
+		return newLineage(a)
+	}
+	var base int
+	var err error
 	if given := parameter("cgroup"); given != "" {
 		base, err = strconv.Atoi(given)
+	} else {
+		base, err = mountCgroups()
 	}
-	if err != nil || parameter("kill") == "lineage" {
+	if err != nil {
 		return newLineage(a)
 	}
 	c := &cgroups{base: base, kills: parameter("kill") != "freeze", lingers: map[string]bool{}}

@@ -86,6 +86,9 @@ func (o *output) close() {
 	unix.Close(o.fd)
 	o.fd = -1
 	o.p.streamClosed(o.stream, o.live)
+	if o.p.terminal >= 0 && o.p.input != nil {
+		o.p.input.close() // the last user of the master: the terminal hangs up
+	}
 }
 
 // input writes what the host sends to a program. fd is the write end of a pipe, or
