@@ -198,8 +198,11 @@ func TestConfinement(t *testing.T) {
 // A program of uid 0 that kills its keeper loses all that it started, and its own life.
 func TestKeeperThatIsKilled(t *testing.T) {
 	m := boot(t, "lineage", enginetest.Root(t))
-	f, err := enginetest.Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "setsid sleep 1000 & kill -KILL $PPID; exec sleep 1000"}})
+	in, out, err := os.Pipe()
 	require.NoError(t, err)
+	f, err := enginetest.Spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "read x; setsid sleep 1000 & kill -KILL $PPID; exec sleep 1000"}, Stdio: [3]*os.File{in}})
+	require.NoError(t, err)
+	require.NoError(t, out.Close())
 	require.Equal(t, syscall.SIGKILL, f.Result().Status.Signal())
 	require.NotContains(t, enginetest.Output(t, m, "ps", "-o", "comm"), "sleep")
 }

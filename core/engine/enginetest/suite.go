@@ -129,6 +129,16 @@ func Output(t testing.TB, m engine.Machine, argv ...string) string {
 	return strings.TrimSpace(r.Out)
 }
 
+// Families runs the tests of programs with all that they start.
+func (s Suite) Families(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"KillEndsTheFamily": s.KillEndsTheFamily, "OtherSignals": s.OtherSignals, "SignalAll": s.SignalAll,
+		"FamiliesThatEnd": s.FamiliesThatEnd, "Usage": s.Usage, "ExitCodesAndSignals": s.ExitCodesAndSignals,
+	} {
+		t.Run(name, test)
+	}
+}
+
 // All runs every test of the suite.
 func (s Suite) All(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){

@@ -150,9 +150,8 @@ func (f *lineal) fork(launcher int, fds []int, who syscall.Credential, terminal 
 	f.l.keepers[pid] = f
 	var first [4]byte
 	if n, err := unix.Read(f.result, first[:]); n != len(first) || err != nil {
-		f.told = true
 		unix.Close(f.result)
-		return 0, unix.EIO
+		return 0, unix.EIO // what it has started is killed when it is reaped
 	}
 	child := int(le.Uint32(first[:]))
 	if f.pidfd, err = unix.PidfdOpen(child, 0); err != nil {
