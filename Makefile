@@ -69,7 +69,7 @@ demo: all ## run the same demonstration from C, Python and Node
 .PHONY: examples-c
 examples-c: lib msb
 	@mkdir -p build/examples
-	@for e in hello demo; do \
+	@for e in hello demo pool; do \
 		$(CC) -std=c99 -Wall -Wextra -Wpedantic -Werror -Iinclude -o build/examples/$$e examples/c/$$e.c \
 			-Lbuild/lib -lmicrosandbox -Wl,-rpath,'$$ORIGIN/../lib'; done
 

@@ -10,7 +10,7 @@ import (
 //export msbgo_kill
 func msbgo_kill(h C.msb_handle, signo C.int32_t, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
-	o, err := find(uint64(h))
+	o, err := findEnding(uint64(h))
 	switch {
 	case err != nil:
 	case o.sandbox != nil && signo != 0 && signo != 9:
@@ -42,7 +42,7 @@ func ended(o *object, out *C.msb_outcome, e *C.msb_error) C.msb_result {
 //export msbgo_wait
 func msbgo_wait(h C.msb_handle, timeout C.int64_t, out *C.msb_outcome, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
-	o, err := find(uint64(h))
+	o, err := findEnding(uint64(h))
 	if err == nil {
 		err = o.await(o.Done(), duration(timeout))
 	}
@@ -55,7 +55,7 @@ func msbgo_wait(h C.msb_handle, timeout C.int64_t, out *C.msb_outcome, e *C.msb_
 //export msbgo_try_wait
 func msbgo_try_wait(h C.msb_handle, done *C.int32_t, out *C.msb_outcome, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)
-	o, err := find(uint64(h))
+	o, err := findEnding(uint64(h))
 	if err != nil {
 		return fail(e, err)
 	}

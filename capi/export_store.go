@@ -67,7 +67,7 @@ func msbgo_sandbox_list(o *C.msb_list_options, p *C.msbc_place, entries *C.msb_s
 	if err := startPoller(); err != nil {
 		return fail(e, err)
 	}
-	list, err := core.List(place(p), core.ListOptions{Labels: labels, Stopped: o.flags&C.MSB_LIST_STOPPED != 0})
+	list, err := core.List(place(p), core.ListOptions{Labels: labels, Stopped: o.flags&C.MSB_LIST_STOPPED != 0, Pooled: o.flags&C.MSB_LIST_POOLED != 0})
 	if err != nil {
 		return fail(e, err)
 	}

@@ -21,11 +21,11 @@ type running interface {
 	Close()
 }
 
-// object is what a handle stands for: a sandbox or a program, and who waits on it.
+// object is what a handle stands for: a sandbox, a program or a pool, and who waits on it.
 type object struct {
 	running
-	sandbox *core.Sandbox // one of
-	process *core.Process // the two
+	sandbox *core.Sandbox // one of the two,
+	process *core.Process // or none: a pool
 
 	closed chan struct{} // closed by msb_close
 
@@ -71,7 +71,7 @@ func find(h uint64) (*object, error) {
 func findSandbox(h uint64) (*object, error) {
 	o, err := find(h)
 	if err == nil && o.sandbox == nil {
-		return nil, fault.New(fault.Handle, fault.StageArgument, "%#x is a program's handle: a sandbox's is needed", h)
+		return nil, fault.New(fault.Handle, fault.StageArgument, "%#x is no sandbox's handle: one is needed", h)
 	}
 	return o, err
 }
@@ -79,7 +79,7 @@ func findSandbox(h uint64) (*object, error) {
 func findProcess(h uint64) (*object, error) {
 	o, err := find(h)
 	if err == nil && o.process == nil {
-		return nil, fault.New(fault.Handle, fault.StageArgument, "%#x is a sandbox's handle: a program's is needed", h)
+		return nil, fault.New(fault.Handle, fault.StageArgument, "%#x is no program's handle: one is needed", h)
 	}
 	return o, err
 }

@@ -21,7 +21,7 @@ static int forked(void)
 	return __builtin_expect(*msbc_alive == 0, 0);
 }
 
-static msb_result forked_result(msb_error *err)
+msb_result msbc_forked_result(msb_error *err)
 {
 	msb_error own;
 
@@ -35,7 +35,7 @@ static msb_result forked_result(msb_error *err)
 #define GUARD(err)                                 \
 	do {                                       \
 		if (forked())                      \
-			return forked_result(err); \
+			return msbc_forked_result(err); \
 	} while (0)
 
 static msb_result missing(msb_error *err, const char *what)
@@ -100,8 +100,8 @@ msb_result msb_set_log_fd(msb_os_fd fd, msb_error *err)
 
 /* ---- sandboxes --------------------------------------------------------- */
 
-static msb_result sandbox_options(msb_error *err, const msb_sandbox_options *in, msb_sandbox_options *own,
-                                  msbc_place *place)
+msb_result msbc_sandbox_options(msb_error *err, const msb_sandbox_options *in, msb_sandbox_options *own,
+                                msbc_place *place)
 {
 	msb_result result = msbc_input(err, "msb_sandbox_options", in, 8, own, sizeof *own);
 
@@ -132,7 +132,7 @@ msb_result msb_sandbox_create(const msb_sandbox_options *options, msb_handle *ou
 	if (out == NULL)
 		return missing(err, "out");
 	*out = 0;
-	result = sandbox_options(&own, options, &o, &place);
+	result = msbc_sandbox_options(&own, options, &o, &place);
 	if (result == MSB_OK)
 		result = msbgo_sandbox_create(&o, &place, out, &own);
 	return msbc_settle(err, &own, result);
@@ -152,7 +152,7 @@ msb_result msb_probe(const msb_sandbox_options *options, msb_sandbox_info *out, 
 		return missing(err, "out");
 	result = msbc_output(&own, "msb_sandbox_info", out);
 	if (result == MSB_OK)
-		result = sandbox_options(&own, options != NULL ? options : &defaults, &o, &place);
+		result = msbc_sandbox_options(&own, options != NULL ? options : &defaults, &o, &place);
 	if (result == MSB_OK)
 		result = msbgo_probe(&o, &place, &info, &own);
 	if (result == MSB_OK)
@@ -191,7 +191,7 @@ msb_result msb_sandbox_start(const msb_sandbox_options *options, msb_handle *out
 	if (out == NULL)
 		return missing(err, "out");
 	*out = 0;
-	result = sandbox_options(&own, options, &o, &place);
+	result = msbc_sandbox_options(&own, options, &o, &place);
 	if (result == MSB_OK && o.name == NULL)
 		result = msbc_fail(&own, MSB_E_INVALID, "name is NULL: which sandbox is to be started?");
 	if (result == MSB_OK)
@@ -222,7 +222,8 @@ static msb_result list_options(msb_error *err, const msb_list_options *in, msb_l
 	msb_result result = msbc_input(err, "msb_list_options", in != NULL ? in : &defaults, 8, own, sizeof *own);
 
 	if (result == MSB_OK)
-		result = msbc_flags(err, "msb_list_options.flags", own->flags, MSB_LIST_STOPPED);
+		result = msbc_flags(err, "msb_list_options.flags", own->flags,
+		                    MSB_LIST_STOPPED | MSB_LIST_POOLED);
 	if (result == MSB_OK)
 		result = find_place(err, own->state_dir, place);
 	return result;

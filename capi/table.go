@@ -26,6 +26,7 @@ type kind uint8
 const (
 	kindSandbox kind = 1
 	kindProcess kind = 2
+	kindPool    kind = 3
 )
 
 func pack(k kind, generation, slot uint32) uint64 {

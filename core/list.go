@@ -23,6 +23,7 @@ type Entry struct {
 type ListOptions struct {
 	Labels  []string // those that have all of these
 	Stopped bool     // stored ones that do not run, too
+	Pooled  bool     // those that wait in a pool, too
 }
 
 // List returns the sandboxes of a state directory, sorted by name. What dead ones
@@ -39,7 +40,7 @@ func List(state State, o ListOptions) ([]Entry, error) {
 		return nil, err
 	}
 	entries = slices.DeleteFunc(entries, func(e Entry) bool {
-		return slices.ContainsFunc(o.Labels, func(l string) bool { return !slices.Contains(e.Labels, l) })
+		return e.Flags&FlagPooled != 0 && !o.Pooled || slices.ContainsFunc(o.Labels, func(l string) bool { return !slices.Contains(e.Labels, l) })
 	})
 	slices.SortFunc(entries, func(a, b Entry) int {
 		if a.Name < b.Name {
@@ -76,6 +77,9 @@ func living(state State) ([]Entry, error) {
 		}
 		if rec.Stored {
 			e.Flags |= FlagStored
+		}
+		if rec.Pooled {
+			e.Flags |= FlagPooled
 		}
 		entries = append(entries, e)
 	}

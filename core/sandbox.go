@@ -28,6 +28,7 @@ const (
 	FlagAttached uint32 = 1
 	FlagOwner    uint32 = 2
 	FlagStored   uint32 = 4
+	FlagPooled   uint32 = 8
 )
 
 // Info is what a sandbox is and does.
@@ -172,6 +173,9 @@ func (s *Sandbox) Info(ctx context.Context) (Info, error) {
 	}
 	if s.Owner() {
 		info.Flags |= FlagOwner
+	}
+	if r.Pooled {
+		info.Flags |= FlagPooled
 	}
 	return info, nil
 }

@@ -242,6 +242,8 @@ export interface SandboxEntry {
   attached: boolean;
   /** Its configuration is kept. */
   stored: boolean;
+  /** It waits in a pool: nobody has taken it. */
+  pooled: boolean;
   /** How the last run ended; null while it runs. */
   lastCause: Cause | null;
   labels: Record<string, string>;
@@ -309,6 +311,8 @@ export interface LogEntry {
 export interface ListOptions {
   /** Stored sandboxes that do not run, too. */
   stopped?: boolean;
+  /** Those that wait in a pool, too. */
+  pooled?: boolean;
   /** Only those that have all of these. */
   labels?: Record<string, string>;
   stateDir?: Bytes;
@@ -381,6 +385,90 @@ export class Sandbox {
   /** A pending wait keeps the process running (the default), or does not. */
   ref(): this;
   unref(): this;
+}
+
+/**
+ * Those of its sandboxes, and its own. What depends on who takes a sandbox is given
+ * at the take.
+ */
+export interface PoolOptions extends Omit<CreateOptions, "name" | "detached" | "stored" | "replace" | "replaceGrace"> {
+  /** Sandboxes to have ready. Default 1, at most 1024. */
+  size?: number;
+  /** Of these, to keep while nobody takes one. Default 0. */
+  idleSize?: number;
+  /** That live at a time, taken ones too; a take waits for its turn. Default any number. */
+  maxSandboxes?: number;
+  /** At a time. Default one for each CPU, at least 2. */
+  maxBoots?: number;
+  /** Without a take for that long it shrinks to idleSize, until the next one. Default never. */
+  idleShrink?: number;
+}
+
+export interface TakeOptions {
+  /** Generated when absent. */
+  name?: string;
+  /** Beside the pool's. */
+  labels?: Record<string, string>;
+  /** To wait for a sandbox. Default 30000. */
+  timeout?: number;
+  detached?: boolean;
+  replace?: boolean;
+  replaceGrace?: number;
+  /** Default the pool's; 0 is none. Counts from the take. */
+  idleTimeout?: number;
+  /** Default the pool's; 0 is none. Counts from the take. */
+  maxDuration?: number;
+  /** Gives the take up. It rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface PoolInfo {
+  /** As asked for. */
+  size: number;
+  ready: number;
+  booting: number;
+  /** Takes that wait. */
+  waiting: number;
+  /** Taken ones that this process still has. */
+  living: number;
+  /** Since the pool was made, as all below. */
+  taken: number;
+  /** Of these, without waiting. */
+  takenAtOnce: number;
+  booted: number;
+  /** Boots. */
+  failed: number;
+  /** Boots since the last good one. */
+  failedInRow: number;
+  /** Ended while they waited. */
+  lost: number;
+  /** Nobody has taken one for idleShrink. */
+  shrunken: boolean;
+  /** Of the last boot that failed. */
+  lastError: MicrosandboxError | null;
+}
+
+/** Keeps sandboxes booted for whoever takes one. */
+export class Pool {
+  private constructor();
+
+  /** Resolves when it is full for the first time. */
+  static create(options?: PoolOptions): Promise<Pool>;
+
+  /**
+   * A sandbox of one's own: at once when one is ready, else when one has booted. It is
+   * like any other from then on, outlives the pool, and is not given back.
+   */
+  take(options?: TakeOptions): Promise<Sandbox>;
+
+  /** Sets how many to have ready; what that means is done in the background. */
+  resize(size: number): void;
+
+  info(): PoolInfo;
+
+  /** Ends what nobody has taken; resolves when nothing of it is left. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A program made by `spawn`. It keeps the process running until it ends, unless `unref` was called. */

@@ -6,5 +6,6 @@ export {
 export { audit, listSandboxes, removeSandbox } from "./lib/listing.js";
 export { logs } from "./lib/logs.js";
 export { metrics } from "./lib/metrics.js";
+export { Pool } from "./lib/pool.js";
 export { Process } from "./lib/process.js";
 export { Sandbox, probe, setLogFd, version } from "./lib/sandbox.js";

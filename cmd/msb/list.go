@@ -21,11 +21,12 @@ func listCommand(args []string) int {
 	state := stateFlag(f)
 	var labels listFlag
 	all := f.Bool("a", false, "stopped ones too")
+	pooled := f.Bool("pool", false, "those that wait in a pool, too")
 	f.Var(&labels, "label", "NAME=VALUE")
 	if f.Parse(args) != nil {
 		return exitUsage
 	}
-	entries, err := core.List(state(), core.ListOptions{Labels: labels, Stopped: *all})
+	entries, err := core.List(state(), core.ListOptions{Labels: labels, Stopped: *all, Pooled: *pooled})
 	if err != nil {
 		return fail(err)
 	}
@@ -56,6 +57,9 @@ func life(e core.Entry) string {
 	}
 	if e.Flags&core.FlagStored != 0 {
 		words = append(words, "stored")
+	}
+	if e.Flags&core.FlagPooled != 0 {
+		words = append(words, "in a pool")
 	}
 	return strings.Join(words, ",")
 }

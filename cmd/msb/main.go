@@ -70,7 +70,9 @@ func usage(w io.Writer) {
   msb exec [OPTIONS] NAME [--] CMD [ARG...]
                                           run CMD in a living sandbox
   msb start NAME                          start a stored sandbox again, detached
-  msb ls [-a] [--label NAME=VALUE]        list the living sandboxes; -a: stored ones too
+  msb ls [-a] [--pool] [--label NAME=VALUE]
+                                          list the living sandboxes; -a: stored ones too,
+                                          --pool: those that wait in a pool, too
   msb stop [--grace TIME] NAME...         TERM to the programs, grace, KILL
   msb drain [--deadline TIME] NAME...     no new programs; end after the last
   msb kill [-s SIGNAL] NAME...            kill at once; TERM stops, USR1 drains

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/libmicrosandbox/microsandbox/core"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
@@ -221,6 +222,25 @@ func TestClosedOutputEndsTheProgram(t *testing.T) {
 	harness.Wait(t, done, "msb to end")
 	assert.NotZero(t, cmd.ProcessState.ExitCode())
 	assert.Empty(t, harness.Entries(t, s.state))
+}
+
+func TestListOfAPool(t *testing.T) {
+	s := newShell(t)
+	p, err := core.NewPool(core.PoolOptions{Sandbox: core.Options{
+		MsbPath: harness.Binary(t), State: core.State{Dir: s.state}, Root: harness.Root(t), StopGrace: -1,
+	}})
+	require.NoError(t, err)
+	defer func() {
+		p.Close()
+		harness.Wait(t, p.Done(), "the pool to be gone")
+	}()
+	harness.Wait(t, p.Ready(), "the pool to be full")
+	_, out, _ := s.run("ls")
+	assert.Equal(t, 1, strings.Count(out, "\n"), "only the heading: %q", out)
+	_, out, _ = s.run("ls", "--pool")
+	assert.Regexp(t, `(?m)^msb-pool-[0-9a-f]{12}\s+running\s+gvisor\s+\d+\s+\S+\s+attached,in a pool`, out)
+	_, out, _ = s.run("audit")
+	assert.Contains(t, out, "waits in a pool")
 }
 
 func TestListExecKill(t *testing.T) {

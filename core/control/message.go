@@ -47,6 +47,7 @@ const (
 	Drain  Type = "drain"  // DrainRequest; answered before the sandbox ends
 	Detach Type = "detach" // live on without the owner
 	Info   Type = "info"   // returns InfoReply
+	Adopt  Type = "adopt"  // AdoptRequest; owner only, once, of a sandbox that waits in a pool
 )
 
 // Answers and events.
@@ -96,6 +97,7 @@ type Config struct {
 	Mounts     []mounts.Entry `json:"mounts,omitempty"`
 	MountFiles []*os.File     `json:"-"`                     // in the library only
 	StartAgain bool           `json:"start_again,omitempty"` // of a stored sandbox: it must exist, not must not
+	Pooled     bool           `json:"pooled,omitempty"`      // boot, and wait for an AdoptRequest
 }
 
 // configPaths holds the paths of a Config: as JSON strings they would lose every
@@ -203,11 +205,23 @@ type DrainRequest struct {
 	Deadline time.Duration `json:"deadline_ns"`
 }
 
+// AdoptRequest gives a sandbox that waits in a pool to its tenant: what depends on
+// the tenant replaces what the configuration said. Its times begin now.
+type AdoptRequest struct {
+	Name        string         `json:"name"`
+	Labels      []string       `json:"labels,omitempty"`
+	IdleTimeout time.Duration  `json:"idle_ns,omitempty"`
+	MaxDuration time.Duration  `json:"max_ns,omitempty"`
+	Detached    bool           `json:"detached,omitempty"`
+	Metrics     *metrics.Token `json:"metrics,omitempty"` // reserved slot; nil: none
+}
+
 // InfoReply is what a sandbox is and does now.
 type InfoReply struct {
 	State        uint32   `json:"state"`
 	Engine       string   `json:"engine"`
 	Attached     bool     `json:"attached"`
+	Pooled       bool     `json:"pooled,omitempty"` // it waits in a pool
 	Pid          int      `json:"pid"`
 	Programs     int      `json:"programs"`
 	MemoryBytes  uint64   `json:"memory_bytes"`

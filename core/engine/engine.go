@@ -135,6 +135,19 @@ type LimitTeller interface {
 	ProcessesRefused() bool
 }
 
+// Pooler is an Engine whose machines are Adoptable.
+type Pooler interface {
+	Pools()
+}
+
+// Adoptable is a Machine that can be booted before it is known for whom.
+type Adoptable interface {
+	// Healthy tells whether the machine answers at this moment.
+	Healthy(ctx context.Context) error
+	// Moved tells that Config.Dir has another path now. No other call runs meanwhile.
+	Moved(dir string)
+}
+
 // Usage is what a machine has used since its boot.
 type Usage struct {
 	CPUTime              time.Duration // of all programs

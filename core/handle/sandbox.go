@@ -62,6 +62,11 @@ type Sandbox struct {
 	boot     chan error // the supervisor's answer, one
 	onKilled func()     // after a kill of ours, before Done; may be nil
 	undo     func()     // after a start that we gave up, before Ready; may be nil
+	alias    string     // of a pool's: the name that its tenant has asked for
+	heir     *Sandbox   // of a pool's: the tenant's handle, which it has become
+	over     bool       // the supervisor ended, and there is no heir
+
+	moved chan struct{} // closed when there is an heir; nil: never in a pool
 
 	requests sync.WaitGroup // stops and drains on their way
 }
@@ -88,6 +93,9 @@ var (
 func Start(path string, cfg control.Config, timeout time.Duration, prepare func(context.Context) error, killed, undo func()) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
 	s.onKilled, s.undo, s.storedDir = killed, undo, cfg.StoredDir
+	if cfg.Pooled {
+		s.moved = make(chan struct{})
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancelStart = cancel
 	logf(s.name, 0, "create")
@@ -140,7 +148,9 @@ func (s *Sandbox) Pid() int32 { return s.pid.Load() }
 
 // run is the life of an owned sandbox.
 func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
-	cfg.Metrics = reserveSlot(cfg)
+	if !cfg.Pooled { // else its tenant's
+		cfg.Metrics = reserveSlot(cfg)
+	}
 	child, err := launch.Start(ctx, path, cfg)
 	closeFiles(cfg.MountFiles) // the supervisor has its own
 	if err != nil {
@@ -157,9 +167,10 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 		return
 	}
 	logf(s.name, s.pid.Load(), "running")
-	<-child.Process.Done()
-	freeSlot(cfg)
-	s.finish(child)
+	if s.outlived(child) {
+		freeSlot(cfg)
+		s.finish(child)
+	}
 }
 
 func closeFiles(files []*os.File) {
@@ -337,6 +348,13 @@ func (s *Sandbox) conclude(status launch.Status) {
 
 // event handles what the supervisor says by itself, in the reader's goroutine.
 func (s *Sandbox) event(m *control.Message) {
+	s.mu.Lock()
+	heir := s.heir
+	s.mu.Unlock()
+	if heir != nil {
+		heir.event(m)
+		return
+	}
 	switch m.Type {
 	case control.Ready:
 		s.answer(nil)

@@ -39,9 +39,11 @@ func (s *Sandbox) sweep(pid int) {
 	}
 	defer root.Close()
 	root.SweepAll()
-	for deadline := time.Now().Add(goneLimit); root.LeftBy(s.name, pid) && time.Now().Before(deadline); {
-		time.Sleep(2 * time.Millisecond) // another sweeper is at it
-		root.Sweep(s.name)
+	for _, name := range s.names() {
+		for deadline := time.Now().Add(goneLimit); root.LeftBy(name, pid) && time.Now().Before(deadline); {
+			time.Sleep(2 * time.Millisecond) // another sweeper is at it
+			root.Sweep(name)
+		}
 	}
 	SweepMetrics(s.stateDir)
 	if s.storedDir == "" {

@@ -33,6 +33,11 @@ func (s *supervisor) claimSlot() {
 	}
 }
 
+// goSample starts what writes metrics, unless the sandbox ends.
+func (s *supervisor) goSample() {
+	s.sampling.Go(s.sample)
+}
+
 func (s *supervisor) releaseSlot() {
 	if s.slot != nil {
 		s.slot.Release(false)
@@ -42,6 +47,9 @@ func (s *supervisor) releaseSlot() {
 // sample writes what the machine uses into the slot, until the sandbox ends or the
 // registry is gone.
 func (s *supervisor) sample() {
+	if s.cfg.Pooled {
+		s.claimSlot() // it was reserved when the sandbox was taken
+	}
 	if s.slot == nil {
 		return
 	}

@@ -34,18 +34,20 @@ type client struct {
 	programs map[uint64]*program
 }
 
-// serve starts reader and writer of a connection; both end with it.
-func (s *supervisor) serve(conn *control.Conn) *client {
-	c := &client{
+func (s *supervisor) newClient(conn *control.Conn) *client {
+	return &client{
 		s: s, conn: conn, programs: map[uint64]*program{},
 		queue: make(chan *control.Message, maxQueue), sent: make(chan struct{}),
 	}
-	s.mu.Lock()
-	s.clients[c] = struct{}{}
-	s.mu.Unlock()
+}
+
+// serve starts reader and writer of a connection; both end with it.
+func (c *client) serve() {
+	c.s.mu.Lock()
+	c.s.clients[c] = struct{}{}
+	c.s.mu.Unlock()
 	go c.write()
 	go c.read()
-	return c
 }
 
 func (s *supervisor) accept(l interface {
@@ -68,7 +70,7 @@ func (s *supervisor) accept(l interface {
 			conn.Close()
 			continue
 		}
-		s.serve(conn)
+		s.newClient(conn).serve()
 	}
 }
 
@@ -116,6 +118,15 @@ func (c *client) handle(m *control.Message) (any, error) {
 		return nil, nil
 	case control.Detach:
 		return nil, c.s.detach()
+	case control.Adopt:
+		var req control.AdoptRequest
+		if err := m.Into(&req); err != nil {
+			return nil, malformed(err)
+		}
+		if c != c.s.owner {
+			return nil, fault.New(fault.Permission, fault.StageControl, "adopt: that is the owner's")
+		}
+		return nil, c.s.adopt(req)
 	case control.Signal:
 		var req control.SignalRequest
 		if err := m.Into(&req); err != nil {
@@ -148,7 +159,7 @@ func (s *supervisor) info() control.InfoReply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return control.InfoReply{
-		State: s.state, Engine: s.engine.Name(), Attached: s.attached, Pid: os.Getpid(), Programs: len(s.programs),
+		State: s.state, Engine: s.engine.Name(), Attached: s.attached, Pooled: s.waiting, Pid: os.Getpid(), Programs: len(s.programs),
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
 		CreatedMS: s.created.UnixMilli(), Receipt: receipt, Limits: s.limitsInForce(),
 	}
@@ -241,6 +252,8 @@ func (c *client) newProgram(id uint64) (*program, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case s.waiting:
+		return nil, s.errWaiting("start program")
 	case s.draining:
 		return nil, fault.New(fault.State, fault.StageExec, "sandbox %q is draining: it starts no new programs", s.cfg.Name)
 	case len(s.programs) >= maxPrograms:

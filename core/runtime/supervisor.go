@@ -15,7 +15,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/metrics"
-	"github.com/libmicrosandbox/microsandbox/core/mounts"
 	"github.com/libmicrosandbox/microsandbox/core/process"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 )
@@ -36,12 +35,17 @@ type supervisor struct {
 	engine  engine.Engine
 	machine engine.Machine
 
+	adopting sync.Mutex     // held while the sandbox changes hands, and while it ends
+	sampling sync.WaitGroup // the writer of metrics
+	owner    *client        // set before anybody is served
+
 	ending    chan struct{} // closed when the end has been decided
 	ownerGone chan struct{} // closed when the owner has ended
 
 	mu       sync.Mutex
 	state    uint32 // handle.State*
 	attached bool
+	waiting  bool          // in a pool, for a tenant
 	cause    uint32        // once ending is closed
 	grace    time.Duration // once ending is closed
 	programs map[*program]struct{}
@@ -64,6 +68,7 @@ func newSupervisor() *supervisor {
 
 // run boots, serves, and ends.
 func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
+	s.waiting = s.cfg.Pooled
 	s.watch()
 	if err := s.boot(engines); err != nil {
 		s.reportFailure(conn, err)
@@ -82,22 +87,23 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 		s.reportFailure(conn, fault.Wrap(err, fault.IO, fault.StageState, "state of sandbox "+s.cfg.Name))
 		return exitFailed
 	}
-	owner := s.serve(conn)
-	s.startLimits()
+	s.owner = s.newClient(conn)
+	s.owner.serve()
+	if !s.cfg.Pooled {
+		s.startLimits()
+	}
 	if s.cfg.Detached {
 		s.detach() // first: the owner may exit as soon as it knows
 	}
 	failpoint.Point("boot.recorded")
-	owner.post(control.Ready, nil)
+	s.owner.post(control.Ready, nil)
 	failpoint.Point("boot.ready")
 	s.log.Printf("sandbox started: engine %s, supervisor %d", s.engine.Name(), os.Getpid())
 	go s.accept(listener)
 	go s.watchLock(s.claim)
-	sampling := make(chan struct{})
-	go func() {
-		defer close(sampling)
-		s.sample()
-	}()
+	if !s.cfg.Pooled {
+		s.goSample()
+	}
 	confined := s.confineLater()
 	swept := s.sweepOthers()
 
@@ -107,10 +113,12 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 		s.end(machineCause(s.machine.Cause()), 0)
 	}
 	failpoint.Point("end.decided")
+	s.adopting.Lock() // who comes now is told that it ends
+	s.adopting.Unlock()
 	s.shutdown()
 	<-confined
 	s.removeGroup()
-	<-sampling
+	s.sampling.Wait()
 	s.releaseSlot()
 	failpoint.Point("end.machine")
 	listener.Close()
@@ -145,7 +153,7 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	}()
 
 	var err error
-	if s.engine, err = pickEngine(ctx, engines, s.cfg.Engine, s.engineConfig(mounts.Planned(s.cfg.Mounts))); err != nil {
+	if s.engine, err = s.chooseEngine(ctx, engines); err != nil {
 		return err
 	}
 	if s.root, err = store.OpenRoot(s.cfg.StateDir); err != nil {
@@ -203,7 +211,7 @@ func (s *supervisor) newRecord() store.Record {
 		Name: s.cfg.Name, ID: s.cfg.ID, State: handle.StateStarting, CreatedMS: s.created.UnixMilli(), Engine: s.engine.Name(),
 		Supervisor: self, Owner: owner,
 		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes,
-		Labels: s.cfg.Labels, Stored: s.cfg.Stored,
+		Labels: s.cfg.Labels, Stored: s.cfg.Stored, Pooled: s.cfg.Pooled,
 	}
 }
 

@@ -65,6 +65,10 @@ func (s *supervisor) detach() error {
 		return fault.New(fault.Done, fault.StageControl, "detach: sandbox %q is ending already", s.cfg.Name)
 	default:
 	}
+	if s.waiting {
+		s.mu.Unlock()
+		return s.errWaiting("detach")
+	}
 	s.attached = false
 	state := s.state
 	s.mu.Unlock()

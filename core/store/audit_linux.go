@@ -30,16 +30,20 @@ func (r *Root) Audit() ([]Finding, error) {
 			continue // being made or removed right now
 		}
 		rec, err := r.read(entry)
-		if err == nil && rec.Momentary {
-			continue
+		if err == nil && rec.Momentary || err != nil && r.absent(entry) {
+			continue // the latter has just ended, or been taken from a pool
 		}
 		if err != nil || !rec.Supervisor.Alive() {
 			out = append(out, Finding{"directory", filepath.Join(r.dir.Name(), entry), true})
 			continue
 		}
+		of := fmt.Sprintf("sandbox %q", rec.Name)
+		if rec.Pooled {
+			of = "waits in a pool"
+		}
 		out = append(out,
-			Finding{"directory", fmt.Sprintf("%s (sandbox %q)", filepath.Join(r.dir.Name(), entry), rec.Name), false},
-			Finding{"supervisor", fmt.Sprintf("pid %d (sandbox %q)", rec.Supervisor.Pid, rec.Name), false})
+			Finding{"directory", fmt.Sprintf("%s (%s)", filepath.Join(r.dir.Name(), entry), of), false},
+			Finding{"supervisor", fmt.Sprintf("pid %d (%s)", rec.Supervisor.Pid, of), false})
 		known[rec.Supervisor.Pid] = true
 		for _, dir := range rec.Cgroups {
 			if _, err := os.Stat(dir); err == nil {
@@ -50,7 +54,7 @@ func (r *Root) Audit() ([]Finding, error) {
 		for _, child := range rec.Children {
 			if child.Alive() {
 				known[child.Pid] = true
-				out = append(out, Finding{"engine", fmt.Sprintf("pid %d (sandbox %q)", child.Pid, rec.Name), false})
+				out = append(out, Finding{"engine", fmt.Sprintf("pid %d (%s)", child.Pid, of), false})
 			}
 		}
 	}

@@ -48,27 +48,42 @@ func (r *Root) Claim(rec Record) (*Claim, error) {
 	if err != nil {
 		return nil, r.claimError(err, rec.Name)
 	}
-	for deadline := time.Now().Add(sweepLimit); ; {
-		err = unix.Renameat2(r.fd(), temp, r.fd(), target, unix.RENAME_NOREPLACE)
-		if err != unix.EEXIST {
-			break
-		}
-		if r.sweepEntry(target) {
-			continue
-		}
-		if !r.dying(target) || time.Now().After(deadline) {
-			err = r.conflict(target, rec.Name)
-			break
-		}
-		time.Sleep(sweepPoll)
-	}
-	if err != nil {
+	if err := r.move(temp, rec.Name); err != nil {
 		c.Remove()
 		return nil, r.claimError(err, rec.Name)
 	}
 	failpoint.Point("claim.named")
 	c.entry = target
 	return c, nil
+}
+
+// move gives an entry the name of a sandbox, unless a living one has it.
+func (r *Root) move(entry, name string) error {
+	target := key(name)
+	for deadline := time.Now().Add(sweepLimit); ; {
+		err := unix.Renameat2(r.fd(), entry, r.fd(), target, unix.RENAME_NOREPLACE)
+		if err != unix.EEXIST {
+			return err
+		}
+		if r.sweepEntry(target) {
+			continue
+		}
+		if !r.dying(target) || time.Now().After(deadline) {
+			return r.conflict(target, name)
+		}
+		time.Sleep(sweepPoll)
+	}
+}
+
+// Rename moves the claim to another name, with the rules of Claim; on error it has
+// its own still. The record says the old name until it is updated: until then the
+// new one is taken, and finds nothing.
+func (c *Claim) Rename(name string) error {
+	if err := c.root.move(c.entry, name); err != nil {
+		return c.root.claimError(err, name)
+	}
+	c.entry = key(name)
+	return nil
 }
 
 // dying reports whether an entry's lock is held only for a moment: its supervisor

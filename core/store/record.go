@@ -23,6 +23,7 @@ type Record struct {
 	Stored       bool      `json:"stored,omitempty"`
 	// Cgroups are the control groups that the sandbox has, or is about to make.
 	Cgroups   []string `json:"cgroups,omitempty"`
+	Pooled    bool     `json:"pooled,omitempty"`    // it waits in a pool for its tenant
 	Momentary bool     `json:"momentary,omitempty"` // no sandbox: somebody holds the name for a few steps
 }
 

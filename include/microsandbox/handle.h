@@ -72,7 +72,7 @@ typedef struct msb_outcome {
 MSB_API msb_result msb_kill(msb_handle handle, int32_t signo, msb_error *err);
 
 /*
- * Waits until the sandbox or program has ended. Any number of threads may wait,
+ * Waits until the sandbox or program (not a pool) has ended. Any number of threads may wait,
  * and again later: the outcome stays. out may be NULL. A start that failed
  * returns its error here, with cause START_FAILED.
  * Expect: TIMED_OUT, CANCELED, CLOSED, or the error of a failed start.
@@ -82,7 +82,7 @@ MSB_API msb_result msb_wait(msb_handle handle, int64_t timeout_ms, msb_outcome *
 /* msb_wait without waiting: *done is 1 and out is filled in, or *done is 0. */
 MSB_API msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *out, msb_error *err);
 
-#define MSB_EVENT_READY 1u  /* started, or failed to */
+#define MSB_EVENT_READY 1u  /* started, or failed to; of a pool: full, or a boot has failed */
 #define MSB_EVENT_DONE  2u  /* ended, or failed to start; for the owner's sandbox: and nothing of it is left */
 
 /*

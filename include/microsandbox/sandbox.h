@@ -119,6 +119,7 @@ typedef struct msb_sandbox_options {
 #define MSB_INFO_ATTACHED 1u  /* ends with its owner */
 #define MSB_INFO_OWNER    2u  /* this handle is the owner's (not in entries) */
 #define MSB_INFO_STORED   4u  /* its configuration is kept (entries only) */
+#define MSB_INFO_POOLED   8u  /* it waits in a pool: nobody has taken it */
 
 typedef struct msb_sandbox_info {
 	uint32_t size;

@@ -23,6 +23,7 @@ typedef struct msb_sandbox_entry {
 
 /* msb_list_options.flags */
 #define MSB_LIST_STOPPED 1u  /* stored sandboxes that do not run, too */
+#define MSB_LIST_POOLED  2u  /* those that wait in a pool, too */
 
 typedef struct msb_list_options {
 	uint32_t size;

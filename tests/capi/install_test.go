@@ -39,6 +39,16 @@ func TestExampleDemo(t *testing.T) {
 	nothingLeft(t, state)
 }
 
+func TestExamplePool(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	out := run(t, time.Minute, []string{"MSB_HOME=" + state}, example(t, "pool"))
+	assert.Equal(t, "hello, ada\nhello, grace\nhello, edsger\ntaken: 3\n", out)
+	assert.Eventually(t, func() bool {
+		left, err := os.ReadDir(filepath.Join(state, "sandboxes"))
+		return err == nil && len(left) == 0
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
 // install runs `make install-lib` into a directory and returns it.
 func install(t *testing.T) string {
 	t.Helper()

@@ -163,7 +163,7 @@ func TestNumbersAreThoseOfTheGoSide(t *testing.T) {
 		"MSB_CAUSE_MEMORY_LIMIT": int64(handle.CauseMemoryLimit), "MSB_CAUSE_CRASHED": int64(handle.CauseCrashed),
 		"MSB_CAUSE_START_FAILED": int64(handle.CauseStartFailed), "MSB_CAUSE_IDLE_TIMEOUT": int64(handle.CauseIdleTimeout),
 		"MSB_CAUSE_MAX_DURATION": int64(handle.CauseMaxDuration), "MSB_STATE_CRASHED": int64(handle.StateCrashed),
-		"MSB_INFO_STORED": int64(core.FlagStored), "MSB_CAUSE_WALL_LIMIT": int64(handle.CauseWallLimit),
+		"MSB_INFO_STORED": int64(core.FlagStored), "MSB_INFO_POOLED": int64(core.FlagPooled), "MSB_CAUSE_WALL_LIMIT": int64(handle.CauseWallLimit),
 		"MSB_CAUSE_CPU_LIMIT": int64(handle.CauseCPULimit), "MSB_CAUSE_FILE_LIMIT": int64(handle.CauseFileLimit),
 		"MSB_CAUSE_CPU_TIME": int64(handle.CauseCPUTime), "MSB_CAUSE_OUTPUT_LIMIT": int64(handle.CauseOutputLimit),
 

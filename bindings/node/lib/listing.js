@@ -24,6 +24,7 @@ function entryOf(entry) {
     engine: runs ? ENGINES[entry.engine] ?? "unknown" : "unknown",
     attached: (entry.flags & INFO.attached) !== 0,
     stored: (entry.flags & INFO.stored) !== 0,
+    pooled: (entry.flags & INFO.pooled) !== 0,
     lastCause: runs ? null : CAUSES[entry.lastCause] ?? "unknown",
     labels: labelsOf(entry.labels),
     createdAt: new Date(entry.createdUnixMs),

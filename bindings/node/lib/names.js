@@ -69,10 +69,11 @@ export const LOG_SOURCES = ["unknown", "stdout", "stderr", "supervisor", "gap"];
 /** MSB_LOGS_*. */
 export const LOGS = { follow: 1 };
 export const EVENT = { ready: 1, done: 2 };
-export const INFO = { attached: 1, owner: 2, stored: 4 };
+export const INFO = { attached: 1, owner: 2, stored: 4, pooled: 8 };
 /** Without async, which is always set. */
 export const CREATE = { detached: 2, stored: 4, replace: 8 };
-export const LIST = { stopped: 1 };
+export const LIST = { stopped: 1, pooled: 2 };
+export const POOL = { shrunken: 1, unfilled: 2 };
 
 const SIGNALS = new Map(Object.entries(os.constants.signals).reverse().map(([name, n]) => [n, name]));
 

@@ -142,9 +142,36 @@ export function startOptions(name, { detached, startTimeout, stateDir, msbPath, 
   };
 }
 
-export function listOptions({ stopped, labels, stateDir, ...rest }) {
+/** Those of the sandboxes, and the pool's own. */
+export function poolOptions({ size, idleSize, maxSandboxes, maxBoots, idleShrink, ...sandbox }) {
+  return {
+    sandbox: sandboxOptions(sandbox),
+    poolSize: size,
+    idleSize,
+    maxSandboxes,
+    maxBoots,
+    idleShrinkMs: positive("idleShrink", idleShrink),
+  };
+}
+
+export function takeOptions({
+  name, labels, timeout, detached, replace, replaceGrace, idleTimeout, maxDuration, signal, ...rest
+}) {
   refuseUnknown(rest);
-  return { flags: flagsOf(LIST, { stopped }), labels: labelsOf(labels), stateDir };
+  return {
+    flags: flagsOf(CREATE, { detached, replace }),
+    name,
+    labels: labelsOf(labels),
+    takeTimeoutMs: positive("timeout", timeout),
+    idleTimeoutMs: zeroIsNone("idleTimeout", idleTimeout),
+    maxDurationMs: zeroIsNone("maxDuration", maxDuration),
+    replaceGraceMs: zeroIsNone("replaceGrace", replaceGrace),
+  };
+}
+
+export function listOptions({ stopped, pooled, labels, stateDir, ...rest }) {
+  refuseUnknown(rest);
+  return { flags: flagsOf(LIST, { stopped, pooled }), labels: labelsOf(labels), stateDir };
 }
 
 /** All when absent, as 0 in C. */

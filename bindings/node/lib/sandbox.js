@@ -30,22 +30,27 @@ function infoOf(info) {
   };
 }
 
-/** Waits until the start has succeeded; throws its error, or the signal's reason. */
-async function started(handle, signal) {
-  const ready = new Watch(handle, EVENT.ready);
-  const cancel = () => ready.cancel();
+/** Waits for the event ready; throws the signal's reason. */
+export async function ready(handle, signal) {
+  const watch = new Watch(handle, EVENT.ready);
+  const cancel = () => watch.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   try {
-    await ready.fired;
+    await watch.fired;
     signal?.throwIfAborted();
-    native.tryWait(handle);
   } finally {
     signal?.removeEventListener("abort", cancel);
   }
 }
 
+/** Waits until the start has succeeded; throws its error, or the signal's reason. */
+export async function started(handle, signal) {
+  await ready(handle, signal);
+  native.tryWait(handle);
+}
+
 /** Ends what was begun; true when it had come up already. A detached one would outlive its handle. */
-async function undo(handle) {
+export async function undo(handle) {
   try {
     request(() => native.sandboxStop(handle, 0));
     await new Watch(handle, EVENT.done).fired;

@@ -48,7 +48,7 @@ NAPI_MODULE_INIT()
 	    !define(env, exports, sandbox_functions) || !define(env, exports, process_functions) ||
 	    !define(env, exports, handle_functions) || !define(env, exports, blocking_functions) ||
 	    !define(env, exports, listing_functions) || !define(env, exports, metrics_functions) ||
-	    !define(env, exports, logs_functions)) {
+	    !define(env, exports, logs_functions) || !define(env, exports, pool_functions)) {
 		napi_throw_error(env, NULL, "microsandbox: the addon could not be set up");
 		return NULL;
 	}

@@ -120,6 +120,7 @@ extern const napi_property_descriptor blocking_functions[];
 extern const napi_property_descriptor listing_functions[];
 extern const napi_property_descriptor metrics_functions[];
 extern const napi_property_descriptor logs_functions[];
+extern const napi_property_descriptor pool_functions[];
 
 #define FUNCTION(name, callback) { name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL }
 #define FUNCTIONS_END { NULL, NULL, NULL, NULL, NULL, NULL, napi_default, NULL }

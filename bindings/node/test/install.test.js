@@ -79,6 +79,7 @@ test("the examples run", options, () =>
     assert.match(demo, /streamed tick 3\n/);
     assert.match(demo, /it ended by SIGTERM\n/);
     assert.match(demo, /left behind: 0\n$/);
+    assert.equal(run("pool.mjs"), "hello, ada\nhello, grace\nhello, edsger\ntaken: 3\n");
     assert.equal(run("stored.mjs"), "builder: stopped, stopped\norphans: 0\n");
   })));
 

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
 
 import {
-  CAUSES, CREATE, ENGINES, EVENT, INFO, LIMITS, LIST, LOGS, LOG_SOURCES, METRICS, MOUNT, MOUNTS, RESULTS, ROOTS, STAGES, STATES,
-  STDIO, signalName,
+  CAUSES, CREATE, ENGINES, EVENT, INFO, LIMITS, LIST, LOGS, LOG_SOURCES, METRICS, MOUNT, MOUNTS, POOL, RESULTS, ROOTS,
+  STAGES, STATES, STDIO, signalName,
 } from "../lib/names.js";
 
 const headers = new URL("../../../include/microsandbox/", import.meta.url);
@@ -44,6 +44,7 @@ for (const [prefix, table] of [
   ["MSB_INFO_", INFO],
   ["MSB_CREATE_", { async: 1, ...CREATE }], // the addon itself sets async
   ["MSB_LIST_", LIST],
+  ["MSB_POOL_", POOL],
   ["MSB_LOGS_", LOGS],
 ]) {
   test(prefix, () => {

@@ -28,7 +28,7 @@ test("stop, list, start again, remove", limit, () =>
     const [{ createdAt, ...entry }, ...more] = await stopped();
     assert.deepEqual(more, []);
     assert.deepEqual(entry, {
-      name, pid: null, state: "stopped", engine: "unknown", attached: false, stored: true, lastCause: "stopped",
+      name, pid: null, state: "stopped", engine: "unknown", attached: false, stored: true, pooled: false, lastCause: "stopped",
       labels: { a: "1" },
     });
     assert.deepEqual(await listSandboxes({ stopped: true, labels: { a: "2" } }), []);

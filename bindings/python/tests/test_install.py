@@ -51,6 +51,11 @@ class ExampleTest(LibraryCase):
         self.assertIn("it ended with exit code 7", lines)
         self.assertEqual(lines[-1], "left: nothing")
         self.assertEqual((hello.stderr, demo.stderr), ("", ""))
+        pool = subprocess.run(
+            [*command, str(EXAMPLES / "pool.py")], env=env, capture_output=True, text=True
+        )
+        served = "hello, ada\nhello, grace\nhello, edsger\ntaken: 3\n"
+        self.assertEqual((pool.stdout, pool.stderr), (served, ""))
         try:
             stored = subprocess.run(
                 [*command, str(EXAMPLES / "stored.py")], env=env, capture_output=True, text=True

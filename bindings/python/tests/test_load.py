@@ -76,6 +76,7 @@ class HeaderTest(unittest.TestCase):
             "MSB_START_",
             "MSB_INFO_",
             "MSB_LIST_",
+            "MSB_POOL_",
             "MSB_LOGS_",
             "MSB_EVENT_",
             "MSB_STDIO_",

@@ -13,6 +13,7 @@ from typing import Any, Callable, Coroutine, Optional
 
 from microsandbox import (
     AsyncLogs,
+    AsyncPool,
     AsyncProcess,
     AsyncSandbox,
     Audit,
@@ -20,6 +21,7 @@ from microsandbox import (
     LogEntry,
     Logs,
     Outcome,
+    Pool,
     Process,
     Sandbox,
     SandboxEntry,
@@ -166,12 +168,53 @@ class LoopBox:
         await self.inner.__aexit__(*error)
 
 
+class SyncPool:
+    """A Pool with the verbs of an AsyncPool."""
+
+    def __init__(self, inner: Pool) -> None:
+        self.inner = inner
+
+    async def take(self, **options: Any) -> SyncBox:
+        return SyncBox(self.inner.take(**options))
+
+    async def close(self) -> None:
+        self.inner.close()
+
+    async def __aenter__(self) -> SyncPool:
+        self.inner.__enter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        self.inner.__exit__(*error)
+
+
+class LoopPool:
+    def __init__(self, inner: AsyncPool) -> None:
+        self.inner = inner
+
+    async def take(self, **options: Any) -> LoopBox:
+        return LoopBox(await self.inner.take(**options))
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def __aenter__(self) -> LoopPool:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.inner.__aexit__(*error)
+
+
 class SyncApi:
     async def drive(self, steps: Steps[Any]) -> Any:
         return run(steps)
 
     async def create(self, **options: Any) -> Any:
         return SyncBox(Sandbox(**options))
+
+    async def pool(self, **options: Any) -> Any:
+        return SyncPool(Pool(**options))
 
     async def start(self, name: str, **options: Any) -> Any:
         return SyncBox(Sandbox.start(name, **options))
@@ -186,6 +229,9 @@ class LoopApi:
 
     async def create(self, **options: Any) -> Any:
         return LoopBox(await AsyncSandbox.create(**options))
+
+    async def pool(self, **options: Any) -> Any:
+        return LoopPool(await AsyncPool.create(**options))
 
     async def start(self, name: str, **options: Any) -> Any:
         return LoopBox(await AsyncSandbox.start(name, **options))

@@ -19,6 +19,8 @@ from microsandbox import (
     Metrics,
     Mount,
     Outcome,
+    Pool,
+    PoolInfo,
     Process,
     Root,
     Sandbox,
@@ -52,6 +54,10 @@ if TYPE_CHECKING:
         Sandbox(detached=True, stored=True, replace=True, replace_grace=0, labels={"a": "b"})
         Sandbox(mounts=[Mount.bind("/s", b"/t", read_only=True), Mount.tmpfs("/t", size=1 << 20)])
         Mount.erofs("/s", "/t", read_only=False)  # pyright: ignore[reportCallIssue]
+        with Pool(size=2, memory_bytes=1 << 30, idle_shrink=60) as pool:
+            assert_type(pool.take(name="a", labels={"a": "b"}), Sandbox)
+            assert_type(pool.info(), PoolInfo)
+            pool.take(stored=True)  # pyright: ignore[reportCallIssue]
         Sandbox(idle_timeout=60, max_duration=3600.0)
         Sandbox(labels={"a": 1})  # pyright: ignore[reportArgumentType]
         assert_type(Sandbox.start("a", detached=True), Sandbox)

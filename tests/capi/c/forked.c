@@ -32,6 +32,10 @@ static void refuse_all(msb_handle s, msb_handle p)
 	CHECK_RESULT(msb_sandbox_create(NULL, NULL, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_probe(NULL, &info, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_open("x", NULL, &out, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_pool_create(NULL, &out, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_pool_take(s, NULL, &out, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_pool_resize(s, 1, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_pool_info_get(s, NULL, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_list(NULL, NULL, 0, &count, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_start(&so, &out, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_sandbox_remove("x", NULL, &err), MSB_E_FORKED, &err);

@@ -28,6 +28,8 @@ static void refuse_all(msb_handle h)
 	CHECK_RESULT(msb_sandbox_disarm(h, &err), MSB_E_HANDLE, &err);
 	CHECK_RESULT(msb_process_start(h, &po, &out, &err), MSB_E_HANDLE, &err);
 	CHECK_RESULT(msb_process_stdio(h, 0, &fd, &err), MSB_E_HANDLE, &err);
+	CHECK_RESULT(msb_pool_take(h, NULL, &out, &err), MSB_E_HANDLE, &err);
+	CHECK_RESULT(msb_pool_resize(h, 1, &err), MSB_E_HANDLE, &err);
 	CHECK_RESULT(msb_kill(h, 9, &err), MSB_E_HANDLE, &err);
 	CHECK_RESULT(msb_wait(h, -1, &outcome, &err), MSB_E_HANDLE, &err);
 	CHECK_RESULT(msb_try_wait(h, &done, &outcome, &err), MSB_E_HANDLE, &err);

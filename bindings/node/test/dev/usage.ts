@@ -1,7 +1,7 @@
 // Accepted by `tsc --noEmit --strict` as it stands: each @ts-expect-error must be an error.
 import {
-  ExecError, MicrosandboxError, Process, Sandbox, TimedOutError, audit, listSandboxes, logs, metrics, probe,
-  removeSandbox, setLogFd, version, type Audit, type Metrics, type Outcome, type RunResult, type SandboxEntry,
+  ExecError, MicrosandboxError, Pool, Process, Sandbox, TimedOutError, audit, listSandboxes, logs, metrics, probe,
+  removeSandbox, setLogFd, version, type Audit, type Metrics, type Outcome, type PoolInfo, type RunResult, type SandboxEntry,
   type SandboxInfo,
 } from "microsandbox";
 
@@ -48,6 +48,18 @@ export async function everything(signal: AbortSignal): Promise<void> {
   other.stop(100) && other.drain() && other.kill();
   await other.disarm();
   await other.close();
+}
+
+export async function pools(signal: AbortSignal): Promise<string> {
+  await using pool: Pool = await Pool.create({ size: 2, maxSandboxes: 8, idleShrink: 1000, memory: 2 ** 28, signal });
+  await using sandbox: Sandbox = await pool.take({ name: "tenant", labels: { a: "b" }, maxDuration: 0, signal });
+  pool.resize(1);
+  const { ready, lastError }: PoolInfo = pool.info();
+  // @ts-expect-error a pool's sandboxes cannot be stored
+  await pool.take({ stored: true });
+  // @ts-expect-error names are given at the take
+  await Pool.create({ name: "a" });
+  return `${sandbox.name} ${ready} ${lastError?.code}`;
 }
 
 export async function stored(): Promise<string[]> {

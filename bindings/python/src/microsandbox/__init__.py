@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ._async import AsyncProcess, AsyncSandbox
 from ._logs import AsyncLogs, Logs
+from ._pool import AsyncPool, Pool
 from ._sync import Process, Sandbox
 from ._system import (
     async_logs,
@@ -71,6 +72,8 @@ from .types import (
     Mount,
     MountKind,
     Outcome,
+    PoolInfo,
+    PoolOptions,
     ProgramError,
     ProgramOptions,
     Root,
@@ -81,6 +84,7 @@ from .types import (
     SandboxOptions,
     StartOptions,
     State,
+    TakeOptions,
 )
 
 __version__ = "0.1.0"
@@ -91,6 +95,7 @@ __all__ = [
     "LOG",
     "PIPE",
     "AsyncLogs",
+    "AsyncPool",
     "AsyncProcess",
     "AsyncSandbox",
     "Audit",
@@ -124,6 +129,9 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "PermissionDeniedError",
+    "Pool",
+    "PoolInfo",
+    "PoolOptions",
     "Process",
     "ProgramError",
     "ProgramOptions",
@@ -140,6 +148,7 @@ __all__ = [
     "State",
     "StateError",
     "SystemCallError",
+    "TakeOptions",
     "TimedOutError",
     "TooNewError",
     "UnsupportedError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
 from . import _ffi
 from .types import (
@@ -22,8 +22,12 @@ from .types import (
     PathLike,
     Resource,
     Root,
+    SandboxOptions,
     Stdio,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _KINDS = {
     PIPE: _ffi.STDIO_PIPE,
@@ -199,11 +203,60 @@ def start(
     )
 
 
+def pool(
+    *,
+    size: int = 0,
+    idle_size: int = 0,
+    max_sandboxes: int = 0,
+    max_boots: int = 0,
+    idle_shrink: Optional[float] = None,
+    **options: Unpack[SandboxOptions],
+) -> _ffi.PoolArguments:
+    """See PoolOptions."""
+    counts = (size, idle_size, max_sandboxes, max_boots)
+    for what, number in zip(("size", "idle_size", "max_sandboxes", "max_boots"), counts):
+        count(number, what)
+    return _ffi.PoolArguments(sandbox(**options), *counts, limit(idle_shrink, "idle_shrink"))
+
+
+def count(number: int, what: str) -> int:
+    if not 0 <= number < 2**32:
+        raise ValueError(f"{what} is out of range: {number}")
+    return number
+
+
+def take(
+    *,
+    name: Optional[str] = None,
+    labels: Optional[Mapping[str, str]] = None,
+    timeout: Optional[float] = None,
+    detached: bool = False,
+    replace: bool = False,
+    replace_grace: Optional[float] = None,
+    idle_timeout: Optional[float] = None,
+    max_duration: Optional[float] = None,
+) -> _ffi.TakeArguments:
+    """See TakeOptions."""
+    return _ffi.TakeArguments(
+        flags=(_ffi.CREATE_DETACHED if detached else 0) | (_ffi.CREATE_REPLACE if replace else 0),
+        name=None if name is None else _name(name),
+        labels=_labels(labels),
+        take_timeout_ms=limit(timeout, "timeout"),
+        idle_timeout_ms=grace(idle_timeout),
+        max_duration_ms=grace(max_duration),
+        replace_grace_ms=grace(replace_grace),
+    )
+
+
 def listing(
-    state_dir: Optional[PathLike], stopped: bool, labels: Optional[Mapping[str, str]]
+    state_dir: Optional[PathLike],
+    stopped: bool,
+    labels: Optional[Mapping[str, str]],
+    pooled: bool = False,
 ) -> tuple[Optional[bytes], int, Optional[list[bytes]]]:
     """See list_sandboxes."""
-    return directory(state_dir), _ffi.LIST_STOPPED if stopped else 0, _labels(labels)
+    flags = (_ffi.LIST_STOPPED if stopped else 0) | (_ffi.LIST_POOLED if pooled else 0)
+    return directory(state_dir), flags, _labels(labels)
 
 
 def directory(path: Optional[PathLike]) -> Optional[bytes]:

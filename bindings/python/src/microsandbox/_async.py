@@ -184,6 +184,14 @@ class AsyncSandbox(SandboxBase, AsyncClosing):
         self._adopt(Handle(raw, "sandbox"), _arguments.directory(state_dir))
         return self
 
+    @classmethod
+    def taken(cls, handle: Handle, state_dir: Optional[bytes]) -> Self:
+        """For AsyncPool.take."""
+        self = cls()
+        self._entered = True
+        self._adopt(handle, state_dir)
+        return self
+
     async def run(
         self,
         argv: Argv,

@@ -41,6 +41,12 @@ def start(arguments: _ffi.SandboxArguments) -> Steps[Handle]:
     return _come_up(_ffi.sandbox_start(arguments), arguments, forget=False)
 
 
+def take(pool: Handle, arguments: _ffi.TakeArguments) -> Steps[Handle]:
+    """Takes a sandbox from a pool; when that fails or is interrupted, nothing is left."""
+    named = _ffi.SandboxArguments(flags=arguments.flags, name=arguments.name)
+    return _come_up(_ffi.pool_take(pool.raw(), arguments), named, forget=False)
+
+
 def _come_up(raw: int, arguments: _ffi.SandboxArguments, forget: bool) -> Steps[Handle]:
     ends = not arguments.flags & _ffi.CREATE_DETACHED
     handle = Handle(raw, "sandbox", ends)

@@ -20,11 +20,14 @@ from ._structs import (
     Metrics,
     Mount,
     Outcome,
+    PoolInfo,
+    PoolOptions,
     ProcessOptions,
     Rlimit,
     SandboxEntry,
     SandboxInfo,
     SandboxOptions,
+    TakeOptions,
 )
 from .errors import BufferTooSmallError, LibraryError, error_for
 
@@ -37,8 +40,9 @@ MOUNT_READONLY, MOUNT_NOEXEC, MOUNT_NOSUID, MOUNT_NODEV, MOUNT_QCOW2 = 1, 2, 4, 
 START_ASYNC = 1
 START_CLEAR_ENV = 2
 START_UMASK = 4
-INFO_ATTACHED, INFO_OWNER, INFO_STORED = 1, 2, 4
-LIST_STOPPED = 1
+INFO_ATTACHED, INFO_OWNER, INFO_STORED, INFO_POOLED = 1, 2, 4, 8
+LIST_STOPPED, LIST_POOLED = 1, 2
+POOL_SHRUNKEN, POOL_UNFILLED = 1, 2
 LOGS_FOLLOW = 1
 EVENT_READY = 1
 EVENT_DONE = 2
@@ -57,6 +61,10 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_sandbox_create": [_p(SandboxOptions), _p(_u64)],
     "msb_sandbox_open": [_str, _str, _p(_u64)],
     "msb_sandbox_list": [_p(ListOptions), _p(SandboxEntry), _u32, _p(_u32)],
+    "msb_pool_create": [_p(PoolOptions), _p(_u64)],
+    "msb_pool_take": [_u64, _p(TakeOptions), _p(_u64)],
+    "msb_pool_resize": [_u64, _u32],
+    "msb_pool_info_get": [_u64, _p(PoolInfo)],
     "msb_sandbox_pid": [_u64, _p(_i32)],
     "msb_sandbox_name": [_u64, ctypes.c_void_p, _u32, _p(_u32)],
     "msb_sandbox_info_get": [_u64, _p(SandboxInfo)],
@@ -261,6 +269,63 @@ def sandbox_create(arguments: SandboxArguments) -> int:
 def sandbox_start(arguments: SandboxArguments) -> int:
     """Begins to start a stored sandbox; EVENT_READY tells when that has ended."""
     return _begin("msb_sandbox_start", arguments)
+
+
+class PoolArguments(NamedTuple):
+    """msb_pool_options in Python values; 0 is the default."""
+
+    sandbox: SandboxArguments
+    pool_size: int = 0
+    idle_size: int = 0
+    max_sandboxes: int = 0
+    max_boots: int = 0
+    idle_shrink_ms: int = 0
+
+
+class TakeArguments(NamedTuple):
+    """msb_take_options in Python values; 0 and None are the defaults."""
+
+    flags: int = 0  # CREATE_*, less CREATE_ASYNC
+    name: Optional[bytes] = None
+    labels: Optional[Sequence[bytes]] = None
+    take_timeout_ms: int = 0
+    idle_timeout_ms: int = 0
+    max_duration_ms: int = 0
+    replace_grace_ms: int = 0
+
+
+def pool_create(arguments: PoolArguments) -> int:
+    """Begins to fill a pool; EVENT_READY tells when it is full or a boot has failed."""
+    values = arguments._asdict()
+    sandbox = _sandbox_options(values.pop("sandbox"), arguments.sandbox.flags)
+    values.update(size=ctypes.sizeof(PoolOptions), flags=CREATE_ASYNC)
+    options = PoolOptions(sandbox=ctypes.pointer(sandbox), **values)
+    out = _u64()
+    _call("msb_pool_create", ctypes.byref(options), ctypes.byref(out))
+    return out.value
+
+
+def pool_take(pool: int, arguments: TakeArguments) -> int:
+    """Begins to take a sandbox; EVENT_READY tells when that has ended."""
+    values = arguments._asdict()
+    labels = values.pop("labels")
+    values.update(size=ctypes.sizeof(TakeOptions), flags=arguments.flags | CREATE_ASYNC)
+    options = TakeOptions(**values)
+    if labels is not None:
+        options.labels = _strings(labels)
+    out = _u64()
+    _call("msb_pool_take", pool, ctypes.byref(options), ctypes.byref(out))
+    return out.value
+
+
+def pool_resize(pool: int, size: int) -> None:
+    _call("msb_pool_resize", pool, size)
+
+
+def pool_info(pool: int) -> PoolInfo:
+    info = _sized(PoolInfo)
+    _call("msb_pool_info_get", pool, ctypes.byref(info))
+    return info
 
 
 def sandbox_open(name: bytes, state_dir: Optional[bytes]) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 from . import _ffi
-from .types import Audit, Cause, Engine, Metrics, SandboxEntry, SandboxInfo, State
+from .errors import MicrosandboxError, error_for
+from .types import Audit, Cause, Engine, Metrics, PoolInfo, SandboxEntry, SandboxInfo, State
 
 CAUSES = {int(cause): cause for cause in Cause}
 
@@ -32,6 +33,32 @@ def info_of(raw: _ffi.SandboxInfo) -> SandboxInfo:
     )
 
 
+def pool_info_of(raw: _ffi.PoolInfo) -> PoolInfo:
+    return PoolInfo(
+        size=raw.pool_size,
+        ready=raw.ready,
+        booting=raw.booting,
+        waiting=raw.waiting,
+        living=raw.living,
+        taken=raw.taken,
+        taken_at_once=raw.taken_at_once,
+        booted=raw.booted,
+        failed=raw.failed,
+        failed_in_row=raw.failed_in_row,
+        lost=raw.lost,
+        shrunken=bool(raw.flags & _ffi.POOL_SHRUNKEN),
+        last_error=last_error_of(raw),
+    )
+
+
+def last_error_of(raw: _ffi.PoolInfo) -> Optional[MicrosandboxError]:
+    if raw.last_code == 0:
+        return None
+    message: bytes = raw.last_message
+    text = message.decode("utf-8", "replace")
+    return error_for(raw.last_code, raw.last_errno, raw.last_stage, text)
+
+
 def _lines(data: bytes) -> list[str]:
     # Not splitlines, which ends lines at characters that a label may hold.
     return [line for line in data.decode("utf-8", "replace").split("\n") if line]
@@ -47,6 +74,7 @@ def entry_of(raw: _ffi.SandboxEntry) -> SandboxEntry:
         engine=Engine(raw.engine) if runs else None,
         attached=bool(raw.flags & _ffi.INFO_ATTACHED),
         stored=bool(raw.flags & _ffi.INFO_STORED),
+        pooled=bool(raw.flags & _ffi.INFO_POOLED),
         pid=raw.pid if runs else None,
         last_cause=None if runs else CAUSES.get(raw.last_cause, Cause.UNKNOWN),
         labels={name: value for name, _, value in labels},

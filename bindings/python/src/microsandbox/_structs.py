@@ -61,6 +61,55 @@ class SandboxOptions(ctypes.Structure):
     ]
 
 
+class PoolOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("sandbox", ctypes.POINTER(SandboxOptions)),
+        ("pool_size", _u32),
+        ("idle_size", _u32),
+        ("max_sandboxes", _u32),
+        ("max_boots", _u32),
+        ("idle_shrink_ms", _i64),
+    ]
+
+
+class TakeOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("name", _str),
+        ("labels", ctypes.POINTER(_str)),
+        ("take_timeout_ms", _i64),
+        ("idle_timeout_ms", _i64),
+        ("max_duration_ms", _i64),
+        ("replace_grace_ms", _i64),
+    ]
+
+
+class PoolInfo(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("pool_size", _u32),
+        ("ready", _u32),
+        ("booting", _u32),
+        ("waiting", _u32),
+        ("living", _u32),
+        ("failed_in_row", _u32),
+        ("taken", _u64),
+        ("taken_at_once", _u64),
+        ("booted", _u64),
+        ("failed", _u64),
+        ("lost", _u64),
+        ("last_code", _i32),
+        ("last_errno", _i32),
+        ("last_stage", _u32),
+        ("reserved", _u32),
+        ("last_message", ctypes.c_char * 496),
+    ]
+
+
 class SandboxInfo(ctypes.Structure):
     _fields_ = [
         ("size", _u32),
@@ -201,6 +250,9 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "msb_error": Error,
     "msb_mount": Mount,
     "msb_sandbox_options": SandboxOptions,
+    "msb_pool_options": PoolOptions,
+    "msb_take_options": TakeOptions,
+    "msb_pool_info": PoolInfo,
     "msb_sandbox_info": SandboxInfo,
     "msb_sandbox_entry": SandboxEntry,
     "msb_list_options": ListOptions,

@@ -128,6 +128,13 @@ class Sandbox(SandboxBase, Closing):
         self._adopt(Handle(raw, "sandbox"), _arguments.directory(state_dir))
         return self
 
+    @classmethod
+    def taken(cls, handle: Handle, state_dir: Optional[bytes]) -> Self:
+        """For Pool.take."""
+        self = cls.__new__(cls)
+        self._adopt(handle, state_dir)
+        return self
+
     def run(
         self,
         argv: Argv,

@@ -22,14 +22,15 @@ def list_sandboxes(
     state_dir: Optional[PathLike] = None,
     *,
     stopped: bool = False,
+    pooled: bool = False,
     labels: Optional[Mapping[str, str]] = None,
 ) -> list[SandboxEntry]:
     """The living sandboxes of a state directory, by name.
 
-    With `stopped` also the stored ones that do not run; with `labels` only those
-    that have all of these.
+    With `stopped` also the stored ones that do not run, with `pooled` those that
+    wait in a pool; with `labels` only those that have all of these.
     """
-    raw = _ffi.sandbox_list(*_arguments.listing(state_dir, stopped, labels))
+    raw = _ffi.sandbox_list(*_arguments.listing(state_dir, stopped, labels, pooled))
     return [entry_of(entry) for entry in raw]
 
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Literal, Mapping, Optional, Sequence, Tuple, Union
 
-from .errors import TimedOutError
+from .errors import MicrosandboxError, TimedOutError
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
@@ -204,6 +204,33 @@ class StartOptions(TypedDict, total=False):
     msb_path: Optional[PathLike]
 
 
+class PoolOptions(SandboxOptions, total=False):
+    """The keyword arguments of Pool and AsyncPool; each may be left out.
+
+    Those of its sandboxes are among them, less what is given at the take: name,
+    detached, stored, replace.
+    """
+
+    size: int  #: sandboxes to have ready: 1, at most 1024
+    idle_size: int  #: of these, to keep while nobody takes one: none
+    max_sandboxes: int  #: that live at a time, taken ones too; any number
+    max_boots: int  #: at a time; one for each CPU, at least 2
+    idle_shrink: Optional[float]  #: seconds without a take after which it shrinks to idle_size
+
+
+class TakeOptions(TypedDict, total=False):
+    """The keyword arguments of take; each may be left out."""
+
+    name: Optional[str]  #: generated when left out
+    labels: Optional[Mapping[str, str]]  #: beside the pool's
+    timeout: Optional[float]  #: seconds to wait for a sandbox; 30
+    detached: bool
+    replace: bool
+    replace_grace: Optional[float]
+    idle_timeout: Optional[float]  #: as the pool's; 0 is none
+    max_duration: Optional[float]  #: as the pool's; 0 is none
+
+
 class ProgramOptions(TypedDict, total=False):
     """The keyword arguments that run and spawn share; each may be left out."""
 
@@ -295,6 +322,26 @@ class SandboxEntry:
     last_cause: Optional[Cause]  #: how the last run ended; None while it runs
     labels: dict[str, str]
     created: float  #: seconds since the epoch
+    pooled: bool = False  #: waits in a pool: nobody has taken it
+
+
+@dataclass(frozen=True)
+class PoolInfo:
+    """What a pool has, and what it has done since it was made."""
+
+    size: int  #: as asked for
+    ready: int
+    booting: int
+    waiting: int  #: takes that wait
+    living: int  #: taken ones that this program still has
+    taken: int
+    taken_at_once: int  #: of these, without waiting
+    booted: int
+    failed: int  #: boots
+    failed_in_row: int  #: boots since the last good one
+    lost: int  #: ended while they waited
+    shrunken: bool  #: nobody has taken one for idle_shrink
+    last_error: Optional[MicrosandboxError]  #: of the last boot that failed
 
 
 @dataclass(frozen=True)
