@@ -6,6 +6,7 @@ package escape
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,10 +88,21 @@ func outside(path string, args ...string) answer {
 	return answer(strings.TrimSpace(string(out)))
 }
 
-// inside runs a probe in a sandbox.
+// inside runs a probe in a sandbox, as its root.
 func inside(t testing.TB, sb *core.Sandbox, args ...string) answer {
 	t.Helper()
-	out, outcome := harness.Run(t, sb, append([]string{guestProbes}, args...)...)
+	return insideAs(t, sb, 0, args...)
+}
+
+// insideAs runs a probe as a user of the sandbox.
+func insideAs(t testing.TB, sb *core.Sandbox, uid uint32, args ...string) answer {
+	t.Helper()
+	p := harness.Start(t, sb, core.ProcessOptions{
+		Argv: append([]string{guestProbes}, args...), UID: uid, GID: uid, Stdio: [3]core.Stdio{harness.Null, harness.Pipe, harness.Null},
+	})
+	data, err := io.ReadAll(p.Out)
+	require.NoError(t, err)
+	out, outcome := string(data), p.Running().End()
 	if out == "" {
 		return answer(strings.TrimSpace(strings.Join([]string{"no answer:", outcomeText(outcome)}, " ")))
 	}

@@ -46,9 +46,16 @@ func needsFile(path string, root bool) func(*world) string {
 	}
 }
 
-// roots are the root file systems of which both are held against every probe.
-func roots(t testing.TB) map[string]image.Root {
-	return map[string]image.Root{"host": {}, "dir": harness.DirRoot(t)}
+// walls are what is held against every probe: each root file system, and a user of
+// the sandbox who is not its root.
+func walls(t testing.TB) []wall {
+	return []wall{{"host", image.Root{}, 0}, {"dir", harness.DirRoot(t), 0}, {"erofs", harness.Root(t), 0}, {"user", harness.Root(t), 1000}}
+}
+
+type wall struct {
+	name string
+	root image.Root
+	uid  uint32 // in the sandbox
 }
 
 func TestProbes(t *testing.T) {
@@ -56,13 +63,13 @@ func TestProbes(t *testing.T) {
 	w := newWorld(t)
 	msb, err := os.ReadFile(binary)
 	require.NoError(t, err)
-	for name, root := range roots(t) {
-		t.Run(name, func(t *testing.T) {
-			options := core.Options{MsbPath: binary, State: harness.State(t), Root: root, StopGrace: -1, MemoryBytes: 256 << 20}
+	for _, wall := range walls(t) {
+		t.Run(wall.name, func(t *testing.T) {
+			options := core.Options{MsbPath: binary, State: harness.State(t), Root: wall.root, StopGrace: -1, MemoryBytes: 256 << 20}
 			sb := harness.Create(t, options)
 			upload(t, sb, w.probes)
 			for _, p := range table() {
-				t.Run(p.name, func(t *testing.T) { p.try(t, w, sb) })
+				t.Run(p.name, func(t *testing.T) { p.try(t, w, sb, wall.uid) })
 			}
 			t.Run("state directory", func(t *testing.T) { tryState(t, w, sb, options.State.Dir) })
 			assert.Equal(t, "still here\n", harness.Output(t, sb, "echo still here"))
@@ -73,12 +80,12 @@ func TestProbes(t *testing.T) {
 	assert.Equal(t, msb, now, "msb itself was changed")
 }
 
-func (p probe) try(t *testing.T, w *world, sb *core.Sandbox) {
+func (p probe) try(t *testing.T, w *world, sb *core.Sandbox, uid uint32) {
 	args := p.args(w)
 	if args == nil {
 		t.Skip("needs ", p.missing(w))
 	}
-	assert.Regexp(t, "^denied: "+p.deny, string(inside(t, sb, args...)), "inside: %q", args)
+	assert.Regexp(t, "^denied: "+p.deny, string(insideAs(t, sb, uid, args...)), "inside: %q", args)
 	if p.missing != nil {
 		if what := p.missing(w); what != "" {
 			t.Skip("denied inside; the control outside needs ", what)
