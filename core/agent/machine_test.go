@@ -183,6 +183,7 @@ func TestConfinement(t *testing.T) {
 				"for s in HUP INT QUIT TERM USR1 ALRM PIPE ABRT; do kill -$s 1; done; kill -KILL 1; echo":                                                             "",
 				"cat /proc/1/environ 2>/dev/null; ls /proc/1/root 2>/dev/null; cat /proc/1/fd/3 2>/dev/null; busybox readlink /proc/1/exe; cat /proc/self/fd/0; echo": "",
 				"echo 1 > /proc/sys/kernel/panic 2>/dev/null; echo $?; cat /proc/sys/kernel/pid_max >/dev/null; echo $?":                                              "1\n0",
+				"cat /proc/kallsyms; cat /proc/kcore; cat /proc/keys; cat /proc/cpuinfo >/dev/null && echo ok":                                                        "ok",
 				"busybox chroot /bin /busybox echo in":                                                                                                                "in",
 				"busybox hostname x 2>/dev/null; hostname":                                                                                                            "sandbox",
 				"grep NoNewPrivs /proc/self/status | cut -f2":                                                                                                         "1",

@@ -126,7 +126,9 @@ func (s Suite) OtherSignals(t *testing.T) {
 
 func (s Suite) SignalAll(t *testing.T) {
 	m := s.Boot(t, Root(t))
+	sleeping := func() int { return strings.Count(Output(t, m, "ps", "-o", "comm"), "sleep") }
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		before := sleeping() // of a machine that others have used
 		var all []*Running
 		for range 3 {
 			// The child is in a session of its own and holds the output open.
@@ -135,7 +137,7 @@ func (s Suite) SignalAll(t *testing.T) {
 			all = append(all, r)
 		}
 		require.Eventually(t, func() bool {
-			return strings.Count(Output(t, m, "ps", "-o", "comm"), "sleep") == 3
+			return sleeping() == before+3
 		}, 10*time.Second, time.Millisecond)
 		require.NoError(t, m.SignalAll(sig))
 		for _, r := range all {

@@ -139,7 +139,8 @@ func (s Suite) ProcessorLimit(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.signal, r.Result().Status.Signal())
 			require.GreaterOrEqual(t, r.Usage().OwnCPUTime, c.own)
-			require.Less(t, r.Usage().OwnCPUTime, c.own+time.Second)
+			// An emulated kernel on a busy machine looks late.
+			require.Less(t, r.Usage().OwnCPUTime, c.own+3*time.Second)
 		})
 	}
 }

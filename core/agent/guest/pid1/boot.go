@@ -82,6 +82,9 @@ func boot() error {
 		}
 	}
 	loadModules()
+	for _, name := range []string{"kptr_restrict", "dmesg_restrict"} {
+		writeAt(unix.AT_FDCWD, "/proc/sys/kernel/"+name, "1")
+	}
 	fd, err := openPort()
 	if err != nil {
 		return err

@@ -14,6 +14,12 @@ var devices = []struct {
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 }
 
+// secrets tell of the kernel's memory and insides, which no program needs.
+var secrets = []string{
+	"/proc/kcore", "/proc/kallsyms", "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags", "/proc/kpagecgroup",
+	"/proc/keys", "/proc/partitions", "/proc/timer_list", "/proc/vmallocinfo", "/proc/slabinfo", "/proc/iomem",
+}
+
 var deviceLinks = [][2]string{
 	{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"},
 }
@@ -28,6 +34,11 @@ func (a *Agent) kernelFileSystems(root int, shmBytes uint64) error {
 	for _, path := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/acpi"} {
 		if err := readOnly(root, path); err != nil && err != unix.ENOENT {
 			return step(err, "protect "+path)
+		}
+	}
+	for _, path := range secrets {
+		if err := a.hide(root, path); err != nil && err != unix.ENOENT {
+			return step(err, "hide "+path)
 		}
 	}
 	if err := a.mountKernel(root, "/sys", "sysfs", quiet|unix.MS_RDONLY, ""); err != nil && a.vm {
@@ -65,6 +76,25 @@ func (a *Agent) mountKernel(root int, path, kind string, flags uintptr, options 
 	}
 	defer unix.Close(fd)
 	return step(unix.Mount(kind, fdPath(fd), kind, flags, options), "mount "+path)
+}
+
+// hide covers a file by a device on a mount that knows no devices: nobody can open it,
+// whatever capabilities there are.
+func (a *Agent) hide(root int, path string) error {
+	fd, err := within(root, path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Mount(fdPath(a.null), fdPath(fd), "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	again, err := within(root, path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(again)
+	return restrict(again, unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC)
 }
 
 func readOnly(root int, path string) error {
