@@ -100,8 +100,10 @@ func (r *Root) End(name string) error {
 	}
 	dir.Close()
 	kill(rec.Supervisor)
-	if !r.Sweep(name) {
-		return fault.New(fault.IO, fault.StageState, "sandbox %q: supervisor %d could not be killed", name, rec.Supervisor.Pid)
+	for deadline := time.Now().Add(sweepLimit); !r.Sweep(name); time.Sleep(sweepPoll) { // its owner may be at it, too
+		if time.Now().After(deadline) {
+			return fault.New(fault.IO, fault.StageState, "sandbox %q: supervisor %d could not be killed", name, rec.Supervisor.Pid)
+		}
 	}
 	return nil
 }

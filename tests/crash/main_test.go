@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 // own is a host program: it creates a sandbox, says so, and waits for its death.
 func own() {
 	fmt.Println("begin", 0)
-	sb, err := core.Create(core.Options{
+	sb, err := harness.Begin(core.Options{
 		Name: os.Getenv("MSB_CRASH_NAME"), MsbPath: os.Getenv("MSB_CRASH_MSB"), StopGrace: grace,
 		State: core.State{Dir: os.Getenv("MSB_CRASH_STATE")},
 		Root:  image.Root{Kind: image.Dir, Path: os.Getenv("MSB_CRASH_ROOT")},

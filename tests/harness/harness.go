@@ -206,7 +206,7 @@ func Options(t testing.TB) core.Options {
 // end of the test.
 func Create(t testing.TB, o core.Options) *core.Sandbox {
 	t.Helper()
-	sb, err := core.Create(o)
+	sb, err := Begin(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { End(t, sb) })
 	Wait(t, sb.Ready(), "the sandbox to be ready")

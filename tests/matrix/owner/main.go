@@ -3,6 +3,9 @@
 //
 //	arm DIR              look for a failpoint in this directory
 //	create OPTIONS       core.Create with core.Options in JSON; also again, open
+//	pool OPTIONS         core.PoolOptions in JSON; answered once it is full
+//	take OPTIONS         core.TakeOptions in JSON, as create
+//	unpool               ends the pool
 //	start OPTIONS        core.ProcessOptions in JSON
 //	drain, stop, close, kill, disarm, detach
 //	fork                 a child with copies of all descriptors that does nothing
@@ -40,8 +43,9 @@ func main() {
 }
 
 type host struct {
-	out sync.Mutex
-	sb  *core.Sandbox
+	out  sync.Mutex
+	sb   *core.Sandbox
+	pool *core.Pool
 }
 
 func (h *host) say(word string, number int64) {
@@ -62,8 +66,10 @@ func (h *host) do(verb, rest string) {
 	switch verb {
 	case "arm":
 		failpoint.Arm(rest)
-	case "create", "again", "open":
+	case "create", "again", "open", "take":
 		h.begin(verb, rest)
+	case "pool":
+		h.fill(rest)
 	case "start":
 		h.start(rest)
 	case "fork":
@@ -75,11 +81,29 @@ func (h *host) do(verb, rest string) {
 	}
 }
 
-func (h *host) begin(verb, rest string) {
-	var o core.Options
+func (h *host) fill(rest string) {
+	var o core.PoolOptions
 	check(json.Unmarshal([]byte(rest), &o))
 	var err error
+	if h.pool, err = core.NewPool(o); err == nil {
+		<-h.pool.Ready()
+		err = h.pool.StartErr()
+	}
+	h.say("pool", code(err))
+}
+
+func (h *host) begin(verb, rest string) {
+	var o core.Options
+	var take core.TakeOptions
+	var err error
+	if verb == "take" {
+		check(json.Unmarshal([]byte(rest), &take))
+	} else {
+		check(json.Unmarshal([]byte(rest), &o))
+	}
 	switch verb {
+	case "take":
+		h.sb, err = h.pool.Take(take)
 	case "create":
 		h.sb, err = core.Create(o)
 	case "again":
@@ -131,6 +155,9 @@ func (h *host) verb(verb string) {
 		err = h.sb.Detach(limited())
 	case "close":
 		h.sb.Close()
+	case "unpool":
+		h.pool.Close()
+		<-h.pool.Done()
 	default:
 		check(fmt.Errorf("unknown line %q", verb))
 	}
