@@ -15,6 +15,7 @@ import (
 // Goals and limits, from the product's requirements.
 const (
 	goalFirstOutput = 0.6
+	goalPooled      = 0.15
 	goalClosed      = 0.6
 	goalExec        = 0.45
 	goalBurst       = 0.6
@@ -48,6 +49,7 @@ type group struct {
 
 var groups = []group{
 	{"cold", (*measurement).cold},
+	{"pooled", (*measurement).pooled},
 	{"standing", (*measurement).standing},
 	{"handle", (*measurement).handle},
 	{"burst", (*measurement).burst},

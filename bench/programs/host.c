@@ -33,7 +33,7 @@ extern char **environ;
 
 const char *state_dir;
 __thread char failure[1024];
-static const char *msb_path;
+const char *msb_path;
 static msb_handle sandbox; /* the open one */
 
 /* mount may be NULL. */

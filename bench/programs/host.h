@@ -16,7 +16,7 @@ struct program {
 	int in, out;       /* our ends of its pipes; in is -1 when there is none */
 };
 
-extern const char *state_dir;
+extern const char *state_dir, *msb_path;
 
 /* metrics_ms as in msb_sandbox_options: 0 is the default, negative is off. */
 int create(const char *kind, const char *root, const char *name, int64_t metrics_ms, msb_handle *out);

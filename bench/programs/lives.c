@@ -13,6 +13,11 @@
  *     drop                         ends those: ended
  *     metrics                      one msb_metrics_list: read, samples in it
  *
+ *     fill SIZE ROOT-KIND ROOT     makes a pool and waits until it is full
+ *     pooled ARGV...               once it is full: take, start, first byte, end, closed:
+ *                                  taken, first, closed
+ *     empty                        ends the pool
+ *
  * PLACE is "library METRICS-MS ROOT-KIND ROOT [ARGV...]" or "peer ARGV...", whose
  * last word gets the number of the life. The first line of ARGV's output is read;
  * in raise nothing runs without ARGV.
@@ -295,6 +300,77 @@ static int command_drop(void)
 	return 0;
 }
 
+static msb_handle pool;
+
+static int command_fill(char **words)
+{
+	msb_sandbox_options sandbox = MSB_SANDBOX_OPTIONS_INIT;
+	msb_pool_options options = MSB_POOL_OPTIONS_INIT;
+	msb_error err = MSB_ERROR_INIT;
+
+	sandbox.msb_path = msb_path;
+	sandbox.state_dir = state_dir;
+	sandbox.root_kind = strcmp(words[1], "erofs") == 0 ? MSB_ROOT_EROFS : MSB_ROOT_DIR;
+	sandbox.root_path = words[2];
+	options.sandbox = &sandbox;
+	options.pool_size = (uint32_t)atoi(words[0]);
+	if (msb_pool_create(&options, &pool, &err) != MSB_OK)
+		return fail("fill", err.message);
+	printf("ok 0\n");
+	return 0;
+}
+
+/* Waits until nothing of the pool boots any more, and half a second for its sandboxes to be quiet. */
+static int wait_full(void)
+{
+	msb_pool_info info = MSB_POOL_INFO_INIT;
+	msb_error err = MSB_ERROR_INIT;
+	int64_t limit = now_ns() + (int64_t)TIMEOUT_MS * 1000000;
+
+	do {
+		usleep(5000);
+		if (msb_pool_info_get(pool, &info, &err) != MSB_OK)
+			return fail("pool", err.message);
+		if (now_ns() > limit)
+			return fail("pool", "it does not fill itself");
+	} while (info.ready < info.pool_size || info.booting > 0);
+	usleep(500000);
+	return 0;
+}
+
+static int command_pooled(char **words)
+{
+	struct program p = { 0, 0, -1, -1 };
+	int64_t start, taken, first, closed;
+	msb_error err = MSB_ERROR_INIT;
+	msb_handle made;
+
+	if (wait_full() != 0)
+		return -1;
+	start = now_ns();
+	if (msb_pool_take(pool, NULL, &made, &err) != MSB_OK)
+		return fail("take", err.message);
+	taken = now_ns();
+	int failed = start_library(&p, made, words, 0) != 0 || read_text(p.out, &first) != 0 || end_library(&p) != 0;
+
+	if (p.out >= 0)
+		close(p.out);
+	if (close_sandbox(made) != 0 || failed)
+		return -1;
+	closed = now_ns();
+	printf("ok %" PRId64 " %" PRId64 " %" PRId64 "\n", taken - start, first - start, closed - start);
+	return 0;
+}
+
+static int command_empty(void)
+{
+	if (close_sandbox(pool) != 0)
+		return -1;
+	pool = 0;
+	printf("ok 0\n");
+	return 0;
+}
+
 static int command_metrics(void)
 {
 	static msb_metrics samples[MAX_LIVES];
@@ -330,6 +406,12 @@ int lives_command(char **words, int count)
 		return command_batch(words + 1, 1);
 	if (count == 1 && strcmp(name, "drop") == 0)
 		return command_drop();
+	if (count == 4 && strcmp(name, "fill") == 0)
+		return command_fill(words + 1);
+	if (count >= 2 && strcmp(name, "pooled") == 0)
+		return command_pooled(words + 1);
+	if (count == 1 && strcmp(name, "empty") == 0)
+		return command_empty();
 	if (count == 1 && strcmp(name, "metrics") == 0)
 		return command_metrics();
 	return fail(name, "unknown command");
