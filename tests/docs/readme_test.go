@@ -57,3 +57,11 @@ func TestTargetsOfTheReadmeExist(t *testing.T) {
 		assert.True(t, strings.Contains(makefile, "\n"+target[1]+":"), "make %s", target[1])
 	}
 }
+
+// What is vetted for macOS is what docs/platforms.md says.
+func TestPortablePackagesAreListed(t *testing.T) {
+	list := regexp.MustCompile(`PORTABLE="([^"]+)"`).FindStringSubmatch(read(t, "tools/run-tests"))
+	require.NotNil(t, list)
+	page := strings.Join(strings.Fields(read(t, "docs/platforms.md")), " ")
+	assert.Contains(t, page, strings.ReplaceAll(list[1], " ", ", "))
+}
