@@ -13,7 +13,9 @@ import (
 // proc(5). The error is os.ErrProcessDone when it has ended, also when it waits to
 // be reaped. It reads with plain system calls: snapshots call it by the hundred.
 func StartTime(pid int) (uint64, error) {
-	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	// The dot: qemu's user emulation makes this file up for its own process, but only
+	// under its plain name.
+	path := "/proc/./" + strconv.Itoa(pid) + "/stat"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, ended(path, err)

@@ -280,7 +280,7 @@ TEST(unknown_values)
 		CHECK_RESULT(msb_sandbox_create(&so, &out, &err), MSB_E_INVALID, &err); \
 		CHECK_INT(out, 0);                                                   \
 	} while (0)
-	REFUSED(engine, 2);
+	REFUSED(engine, 5);
 	REFUSED(engine, 0xffffffffu);
 	REFUSED(root_kind, 3);
 	REFUSED(root_kind, MSB_ROOT_DIR); /* without a path */
