@@ -161,6 +161,13 @@ type Usage struct {
 	NetworkSentBytes     uint64
 }
 
+// Sleeper is a Machine that knows whether code of the guest runs.
+type Sleeper interface {
+	// Asleep returns nil while code of the guest may run, else a channel that is
+	// closed when it runs again.
+	Asleep() <-chan struct{}
+}
+
 // Process is one program in a machine.
 type Process interface {
 	// PID is the process id inside the guest.

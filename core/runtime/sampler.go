@@ -10,7 +10,8 @@ import (
 )
 
 // idleSkip is how many intervals pass between two samples of a sandbox in which no
-// program runs: an idle sandbox should not wake its host every second.
+// program runs, or none that is awake: an idle sandbox should not wake its host
+// every second.
 const idleSkip = 10
 
 // claimSlot makes the reserved metrics slot ours, early: a reservation is worth no
@@ -53,20 +54,17 @@ func (s *supervisor) sample() {
 	if s.slot == nil {
 		return
 	}
-	tick := time.NewTicker(s.cfg.SampleEvery)
-	defer tick.Stop()
 	var last metrics.Sample
 	for n := 0; ; n++ {
 		// The first sample after the first interval: the start belongs to the first program.
-		select {
-		case <-tick.C:
-		case <-s.ending:
+		slept, ended := s.untilSample()
+		if ended {
 			return
 		}
 		s.mu.Lock()
 		programs := uint64(len(s.programs))
 		s.mu.Unlock()
-		if programs > 0 || last.Programs > 0 || n%idleSkip == 0 {
+		if slept || programs > 0 || last.Programs > 0 || n%idleSkip == 0 {
 			next, ok := s.measure(programs, last)
 			if ok && s.slot.Write(next) != nil {
 				return
@@ -74,6 +72,36 @@ func (s *supervisor) sample() {
 			last = next
 		}
 	}
+}
+
+// untilSample waits for one interval, and longer while the guest sleeps: slept is
+// true then.
+func (s *supervisor) untilSample() (slept, ended bool) {
+	wait, asleep := s.cfg.SampleEvery, s.asleep()
+	if asleep != nil {
+		wait, slept = wait*idleSkip, true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return slept, false
+		case <-asleep:
+			asleep = nil
+			timer.Reset(s.cfg.SampleEvery)
+		case <-s.ending:
+			return slept, true
+		}
+	}
+}
+
+// asleep is nil while the guest may run, or nobody knows.
+func (s *supervisor) asleep() <-chan struct{} {
+	if m, ok := s.machine.(engine.Sleeper); ok {
+		return m.Asleep()
+	}
+	return nil
 }
 
 func (s *supervisor) measure(programs uint64, last metrics.Sample) (metrics.Sample, bool) {

@@ -32,9 +32,11 @@ const (
 	frameKill                          // pid: end the program and all that it started
 	frameForget                        // pid: its program has ended
 	frameRenewLimits                   // the next program gets limits of its own
-	frameDone                          // a: the command that was carried out
+	frameDone                          // a: the command; b: 0, or 1 when it could not be carried out
 	frameEnded                         // pid: program; a, b: cpu time of all and its own, in ns; c: peak in bytes; flags
 	frameRefused                       // for the first time a process was one too many
+	frameWatch                         // tell when code of the guest runs next; refused while it does
+	frameStirred                       // it does
 )
 
 // Flags of frameEnded.
@@ -83,9 +85,11 @@ type lineageLink struct {
 	gone    chan struct{} // closed when the sentry has closed its end
 	refused atomic.Bool   // a process was one too many
 
+	stirred chan struct{} // the guest runs again
+
 	mu      sync.Mutex
 	next    uint64
-	pending map[uint64]chan struct{}
+	pending map[uint64]chan error
 	ended   map[int32]usage
 	waiting map[int32]chan usage
 }
@@ -122,7 +126,8 @@ func newLineageLink(limits engine.Limits) (*lineageSetup, error) {
 	}
 	l := &lineageLink{
 		socket: os.NewFile(uintptr(fds[0]), lineageName), gone: make(chan struct{}),
-		pending: map[uint64]chan struct{}{}, ended: map[int32]usage{}, waiting: map[int32]chan usage{},
+		stirred: make(chan struct{}, 1),
+		pending: map[uint64]chan error{}, ended: map[int32]usage{}, waiting: map[int32]chan usage{},
 	}
 	return &lineageSetup{l, theirs, config}, nil
 }
@@ -142,7 +147,10 @@ func (s *lineageSetup) close() {
 	s.config.Close()
 }
 
-var errLineageGone = errors.New("the sentry has ended")
+var (
+	errLineageGone = errors.New("the sentry has ended")
+	errRefused     = errors.New("the sentry has refused")
+)
 
 // start reads what the sentry tells and makes sure that it listens: gVisor only
 // warns when it does not.
@@ -172,10 +180,18 @@ func (l *lineageLink) take(f frame) {
 	case frameDone:
 		if done, ok := l.pending[f.a]; ok {
 			delete(l.pending, f.a)
+			if f.b != 0 {
+				done <- errRefused
+			}
 			close(done)
 		}
 	case frameRefused:
 		l.refused.Store(true)
+	case frameStirred:
+		select {
+		case l.stirred <- struct{}{}:
+		default:
+		}
 	case frameEnded:
 		u := usage{time.Duration(f.a), time.Duration(f.b), f.c, f.flags}
 		if waiting, ok := l.waiting[f.pid]; ok {
@@ -188,8 +204,8 @@ func (l *lineageLink) take(f frame) {
 }
 
 // send sends a command; the channel is closed when it has been carried out.
-func (l *lineageLink) send(kind uint32, pid int32) (<-chan struct{}, error) {
-	done := make(chan struct{})
+func (l *lineageLink) send(kind uint32, pid int32) (<-chan error, error) {
+	done := make(chan error, 1)
 	l.mu.Lock()
 	l.next++
 	f := frame{kind: kind, pid: pid, a: l.next}
@@ -206,10 +222,10 @@ func (l *lineageLink) send(kind uint32, pid int32) (<-chan struct{}, error) {
 }
 
 // await waits until a command has been carried out.
-func (l *lineageLink) await(ctx context.Context, done <-chan struct{}) error {
+func (l *lineageLink) await(ctx context.Context, done <-chan error) error {
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		return err
 	case <-l.gone:
 		return errLineageGone
 	case <-ctx.Done():
@@ -225,7 +241,7 @@ func (l *lineageLink) call(ctx context.Context, kind uint32, pid int32) error {
 	err = l.await(ctx, done)
 	if err != nil {
 		l.mu.Lock()
-		maps.DeleteFunc(l.pending, func(_ uint64, c chan struct{}) bool { return c == done })
+		maps.DeleteFunc(l.pending, func(_ uint64, c chan error) bool { return c == done })
 		l.mu.Unlock()
 	}
 	return err

@@ -79,6 +79,8 @@ func newLineage(config map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 	}
 	l.setLimits(config)
 	l.renewLimits()
+	tell := func() bool { return l.send(frame{kind: frameStirred}) }
+	stirred.tell.Store(&tell)
 	seccheck.Global.AppendSink(l, []seccheck.PointReq{
 		{Pt: seccheck.PointClone}, {Pt: seccheck.PointTaskExit}, {Pt: seccheck.PointExitNotifyParent},
 	})
@@ -105,6 +107,7 @@ func (l *lineage) serve() {
 			continue
 		}
 		command := decodeFrame(buf)
+		var refused uint64
 		switch command.kind {
 		case frameKill:
 			l.kill(command.pid)
@@ -112,16 +115,20 @@ func (l *lineage) serve() {
 			l.forget(command.pid)
 		case frameRenewLimits:
 			l.renewLimits()
+		case frameWatch:
+			if !arm() {
+				refused = 1
+			}
 		}
-		l.send(frame{kind: frameDone, a: command.a})
+		l.send(frame{kind: frameDone, a: command.a, b: refused})
 	}
 }
 
 // send never blocks: it is called with gVisor's locks held. What a supervisor
 // that does not read loses is the usage of programs.
-func (l *lineage) send(f frame) {
+func (l *lineage) send(f frame) bool {
 	buf := f.encode()
-	unix.Sendmsg(l.fd, buf[:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	return unix.Sendmsg(l.fd, buf[:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) == nil
 }
 
 // familyOf returns the family of a running task, nil for that of pid 1. Only

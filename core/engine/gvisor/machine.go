@@ -37,9 +37,10 @@ type machine struct {
 	group    atomic.Pointer[cgroup.Group] // nil: in none of its own
 	confined atomic.Bool                  // the group holds all
 	moving   sync.Mutex                   // held while processes are moved into it
+	last     lastUsage
 
-	starting sync.Mutex      // held while gVisor starts a program
-	fresh    <-chan struct{} // closed once the next program has limits of its own; nil at first
+	starting sync.Mutex   // held while gVisor starts a program
+	fresh    <-chan error // closed once the next program has limits of its own; nil at first
 
 	container *container.Container
 	done      chan struct{}

@@ -55,11 +55,12 @@ func Main() {
 
 // deferGC turns the collector off while the sentry boots: its live heap is
 // small, and a collection there costs milliseconds. The limit bounds the heap
-// in that time.
+// in that time. A sentry that lives on gives back what its boot has left.
 func deferGC() {
 	const (
 		bootHeap = 96 << 20
 		bootTime = 400 * time.Millisecond
+		trimTime = 2 * time.Second
 	)
 	percent := debug.SetGCPercent(-1)
 	limit := debug.SetMemoryLimit(bootHeap)
@@ -67,4 +68,5 @@ func deferGC() {
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(percent)
 	})
+	time.AfterFunc(trimTime, debug.FreeOSMemory)
 }

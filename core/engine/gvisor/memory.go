@@ -20,13 +20,15 @@ import (
 // the blocks of the guest-memory file, which holds the memory of programs, the
 // overlay and tmpfs, plus the sentry's own private pages.
 type memoryGuard struct {
-	limit  uint64
-	guest  *os.File // guest-memory file
-	statm  *os.File // of the sentry
-	kick   chan struct{}
-	quit   chan struct{}
-	exited chan struct{}
-	peak   atomic.Uint64 // highest seen, in bytes
+	limit   uint64
+	memory  *os.File // guest-memory file
+	statm   *os.File // of the sentry
+	kick    chan struct{}
+	running context.Context // until stop
+	quit    context.CancelFunc
+	exited  chan struct{}
+	peak    atomic.Uint64 // highest seen, in bytes
+	guest   sleepState
 }
 
 // The pause between two looks is the time in which a guest that fills memory
@@ -58,11 +60,12 @@ func newMemoryGuard(ctx context.Context, m *machine, limit uint64) (*memoryGuard
 	}
 	files[0].Close()
 	g := &memoryGuard{
-		limit: limit, guest: files[1],
-		kick: make(chan struct{}, 1), quit: make(chan struct{}), exited: make(chan struct{}),
+		limit: limit, memory: files[1], kick: make(chan struct{}, 1), exited: make(chan struct{}),
 	}
+	g.running, g.quit = context.WithCancel(context.Background())
 	if g.statm, err = os.Open(fmt.Sprintf("/proc/%d/statm", m.pid)); err != nil {
-		g.guest.Close()
+		g.memory.Close()
+		g.quit()
 		return nil, err
 	}
 	go g.run(m)
@@ -70,7 +73,7 @@ func newMemoryGuard(ctx context.Context, m *machine, limit uint64) (*memoryGuard
 }
 
 func (g *memoryGuard) note() string {
-	return fmt.Sprintf("memory: at most %d bytes (guest memory and sentry, looked at every %v to %v)",
+	return fmt.Sprintf("memory: at most %d bytes (guest memory and sentry, looked at every %v to %v while the guest runs)",
 		g.limit, shortestWait, longestWait)
 }
 
@@ -83,9 +86,9 @@ func (g *memoryGuard) soon() {
 }
 
 func (g *memoryGuard) stop() {
-	close(g.quit)
+	g.quit()
 	<-g.exited
-	g.guest.Close()
+	g.memory.Close()
 	g.statm.Close()
 }
 
@@ -94,18 +97,23 @@ func (g *memoryGuard) run(m *machine) {
 	timer := time.NewTimer(shortestWait)
 	defer timer.Stop()
 	var over time.Time // since when; zero while within the limit
+	var last uint64
 	for {
 		select {
 		case <-timer.C:
 		case <-g.kick:
 		case <-m.done:
 			return
-		case <-g.quit:
+		case <-g.running.Done():
 			return
 		}
 		used, err := g.used()
 		if err != nil || used <= g.limit {
 			over = time.Time{}
+			if err == nil && used == last {
+				g.sleep(m, used)
+			}
+			last = used
 			timer.Reset(pause(used, g.limit))
 			continue
 		}
@@ -129,7 +137,7 @@ func pause(used, limit uint64) time.Duration {
 // used returns the machine's memory in bytes.
 func (g *memoryGuard) used() (uint64, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(g.guest.Fd()), &st); err != nil {
+	if err := unix.Fstat(int(g.memory.Fd()), &st); err != nil {
 		return 0, err
 	}
 	used := uint64(st.Blocks) * 512

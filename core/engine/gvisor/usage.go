@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/sentry/control"
@@ -14,9 +15,34 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 )
 
-// Usage asks the sentry for CPU time and network counters, and looks at memory as
-// the guard does. The sentry counts CPU time in steps of 10 ms.
+// lastUsage is what a guest that sleeps had used when it fell asleep.
+type lastUsage struct {
+	mu    sync.Mutex
+	sleep <-chan struct{}
+	usage engine.Usage
+}
+
+// Usage is what the machine uses; nobody is asked twice about a guest that sleeps.
 func (m *machine) Usage(ctx context.Context) (engine.Usage, error) {
+	m.last.mu.Lock()
+	defer m.last.mu.Unlock()
+	sleep := m.Asleep()
+	if sleep != nil && sleep == m.last.sleep {
+		return m.last.usage, nil
+	}
+	u, err := m.usage(ctx)
+	if err == nil && sleep != nil && sleep == m.Asleep() {
+		m.last.sleep, m.last.usage = sleep, u
+	}
+	return u, err
+}
+
+// Asleep implements engine.Sleeper.
+func (m *machine) Asleep() <-chan struct{} { return m.memory.guest.Asleep() }
+
+// usage asks the sentry for CPU time and network counters, and looks at memory as
+// the guard does. The sentry counts CPU time in steps of 10 ms.
+func (m *machine) usage(ctx context.Context) (engine.Usage, error) {
 	var out boot.EventOut
 	if _, err := m.rpc.call(ctx, boot.ContMgrEvent, &m.id, &out); err != nil {
 		return engine.Usage{}, m.rpcError(err, "usage")
