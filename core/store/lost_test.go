@@ -4,6 +4,7 @@ package store
 
 import (
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func impostor(t *testing.T, step string, root *Root, labels []string) Process {
 	t.Helper()
 	cmd := actor(step, root.Path(), "a")
 	cmd.Args = append([]string{"msb", SuperviseCommand, "--name=a"}, labels...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
