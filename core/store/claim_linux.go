@@ -94,7 +94,7 @@ func (r *Root) dying(entry string) bool {
 	if err != nil {
 		return r.absent(entry)
 	}
-	if rec.Momentary || rec.BootID != BootID() || rec.Supervisor.Alive() {
+	if rec.Momentary || rec.BootID != BootID() || rec.Supervisor.Alive() && !killed(rec.Supervisor.Pid) {
 		return rec.Momentary
 	}
 	endedBy(rec.Supervisor, time.Now().Add(deathLimit))
