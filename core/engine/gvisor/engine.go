@@ -116,15 +116,14 @@ func bootContainer(ctx context.Context, id string, p paths, conf *config.Config,
 	// gVisor's calls cannot be cancelled, but end when their children do.
 	stop := context.AfterFunc(ctx, func() { killChildren(id) })
 	failpoint.Mark("engine.prepared")
+	root := startRoot(id, p, conf, spec)
 	c, err := container.New(conf, container.Args{
 		ID: id, Spec: spec, BundleDir: p.bundle, Attached: true, ExecFile: launcher,
 	})
 	failpoint.Mark("engine.created")
-	if err == nil {
-		// Not c.Start, which also keeps records for later commands of runsc.
-		if err = c.Sandbox.StartRoot(conf, spec); err != nil {
-			c.Destroy()
-		}
+	if rootErr := root.wait(err == nil); err == nil && rootErr != nil {
+		c.Destroy()
+		err = rootErr
 	}
 	failpoint.Mark("engine.started")
 	if !stop() && err == nil {

@@ -1,12 +1,15 @@
 package gvisor
 
 import (
+	"encoding/json"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/abi/linux"
 	"gvisor.dev/gvisor/pkg/context"
+	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/hostarch"
 	"gvisor.dev/gvisor/pkg/sentry/arch"
+	"gvisor.dev/gvisor/pkg/sentry/control"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 )
@@ -62,7 +65,18 @@ func stir() {
 
 type stirConstructor struct{ platform.Constructor }
 
+// OpenDevice runs in the supervisor, after gVisor has made the control socket and
+// before it starts the sentry.
+func (c stirConstructor) OpenDevice(path string) (*fd.FD, error) {
+	if made := socketMade.Load(); made != nil {
+		(*made)()
+	}
+	return c.Constructor.OpenDevice(path)
+}
+
+// New runs in the sentry, once it may use all processors.
 func (c stirConstructor) New(opts platform.Options) (platform.Platform, error) {
+	go json.Unmarshal([]byte("{}"), &control.ExecArgs{}) // learns the type beside the boot
 	p, err := c.Constructor.New(opts)
 	if err != nil {
 		return nil, err
