@@ -33,7 +33,10 @@ func Main() {
 		refuseSetIDs()
 		deferGC()
 		skipTracePoints()
-		limitTotalMemory(os.Args)
+		if annotations, err := specAnnotations(os.Args); err == nil {
+			limitTotalMemory(os.Args, annotations[memoryAnnotation])
+			useCPU(annotations[cpuAnnotation])
+		}
 		filters.Use()
 	case os.Args[0] == goferName:
 		if !serveMounts() {

@@ -51,10 +51,8 @@ func specAnnotations(args []string) (map[string]string, error) {
 // limit: many programs size their heaps by it. gVisor would show the host's. File
 // systems in memory take as many inodes as Linux would allow with so much memory:
 // one for each two pages.
-func limitTotalMemory(args []string) {
-	annotations, err := specAnnotations(args)
-	limit := annotations[memoryAnnotation]
-	if err != nil || limit == "" {
+func limitTotalMemory(args []string, limit string) {
+	if limit == "" {
 		return
 	}
 	for _, name := range []string{"--total-memory", "--total-host-memory"} {

@@ -25,7 +25,7 @@ func capabilities() *specs.LinuxCapabilities {
 // runs the launcher as pid 1; programs come later over the control socket.
 func (r *rootFS) spec(ids idMap, memoryBytes, overlayBytes uint64) *specs.Spec {
 	uids, gids := ids.mappings()
-	annotations := map[string]string{memoryAnnotation: fmt.Sprint(memoryBytes)}
+	annotations := map[string]string{memoryAnnotation: fmt.Sprint(memoryBytes), cpuAnnotation: askCPU()}
 	maps.Copy(annotations, r.annotations)
 	return &specs.Spec{
 		Version: specs.Version,

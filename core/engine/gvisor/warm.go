@@ -18,6 +18,7 @@ func (sandboxer) Warm() {
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
 		p.Release()
 	}
+	askCPU()
 	for _, v := range []any{
 		&specs.Spec{},
 		&container.Container{Spec: &specs.Spec{}, Sandbox: &sandbox.Sandbox{}},
