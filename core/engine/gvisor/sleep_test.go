@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/image"
 )
 
 // waitAsleep waits until the guest sleeps.
@@ -82,4 +84,33 @@ func TestEveryWayToWakeAGuestIsTold(t *testing.T) {
 	again, err := m.Usage(context.Background())
 	require.NoError(t, err)
 	assert.Equal(t, before.CPUTime, again.CPUTime)
+}
+
+// A call that goes on for as long as the host feeds it is no sleep, although it waits.
+func TestSpliceIsNoSleep(t *testing.T) {
+	m := bootMachine(t, newConfig(t, image.Root{Kind: image.Host}))
+	defer m.Close()
+	in, feed, err := os.Pipe()
+	require.NoError(t, err)
+	defer feed.Close()
+	const splice = `
+import ctypes, os, time
+to = os.pipe()
+libc = ctypes.CDLL(None)
+os.write(1, b"splicing")
+libc.splice(0, None, to[1], None, 1 << 20, 0)
+time.sleep(1000)
+`
+	said, out, err := os.Pipe()
+	require.NoError(t, err)
+	defer said.Close()
+	p := engine.Program{Argv: []string{"python3", "-c", splice}, Env: defaultEnv, Stdio: [3]*os.File{in, out}}
+	_, err = m.Start(context.Background(), p)
+	require.NoError(t, err)
+	_, err = said.Read(make([]byte, 8))
+	require.NoError(t, err)
+	require.Never(t, func() bool { return m.(engine.Sleeper).Asleep() != nil },
+		time.Second, 5*time.Millisecond, "in splice")
+	feed.Write([]byte("x"))
+	waitAsleep(t, m) // in its sleep
 }

@@ -2,8 +2,10 @@ package gvisor
 
 import (
 	"encoding/json"
+	"slices"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/abi/linux"
 	"gvisor.dev/gvisor/pkg/context"
 	"gvisor.dev/gvisor/pkg/fd"
@@ -36,8 +38,9 @@ var stirred struct {
 	kernel atomic.Pointer[kernel.Kernel]
 }
 
-// arm makes the next task that runs tell; false when one runs already. A task that
-// is within a system call may take all memory before it runs again or sleeps.
+// arm makes the next task that runs tell. It refuses while a task runs, or may do
+// more than a little after it wakes up before it runs again or sleeps: one within a
+// system call that takes memory without an end, as sendfile does from a full pipe.
 func arm() bool {
 	k := stirred.kernel.Load()
 	if k == nil {
@@ -45,13 +48,33 @@ func arm() bool {
 	}
 	stirred.armed.Store(true) // first: who runs later tells, who runs now is seen
 	for _, t := range k.TaskSet().Root.Tasks() {
-		switch t.TaskGoroutineState() {
-		case kernel.TaskGoroutineRunningSys, kernel.TaskGoroutineRunningApp:
+		if !sleeps(t) {
 			stirred.armed.Store(false)
 			return false
 		}
 	}
 	return true
+}
+
+func sleeps(t *kernel.Task) bool {
+	switch t.TaskGoroutineState() {
+	case kernel.TaskGoroutineNonexistent, kernel.TaskGoroutineStopped:
+		return true
+	case kernel.TaskGoroutineBlockedInterruptible:
+		// One that wakes up meanwhile tells, whatever is read here.
+		context := t.Arch()
+		return context != nil && (slices.Contains(waits, context.SyscallNo()) || slices.Contains(oldWaits, context.SyscallNo()))
+	}
+	return false
+}
+
+// waits are system calls that wait and then do little: what they hand over was there
+// before, in a pipe or a socket.
+var waits = []uintptr{
+	unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_FUTEX, unix.SYS_RESTART_SYSCALL,
+	unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2,
+	unix.SYS_WAIT4, unix.SYS_WAITID, unix.SYS_RT_SIGSUSPEND, unix.SYS_RT_SIGTIMEDWAIT,
+	unix.SYS_ACCEPT, unix.SYS_ACCEPT4, unix.SYS_READ, unix.SYS_RECVFROM, unix.SYS_RECVMSG,
 }
 
 // stir is called by tasks of the guest.
