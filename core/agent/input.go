@@ -61,11 +61,18 @@ func (in *input) run() {
 			break
 		}
 		if err != nil { // end of file, or one that cannot be read
-			in.p.c.send(context.Background(), frame(wire.Header{Kind: wire.KindClose, ID: in.p.id}, nothing))
+			in.sendClose(0)
+			if in.p.hangsUp {
+				in.sendClose(1)
+			}
 			break
 		}
 	}
 	in.file.Close()
+}
+
+func (in *input) sendClose(stream uint8) {
+	in.p.c.send(context.Background(), frame(wire.Header{Kind: wire.KindClose, Stream: stream, ID: in.p.id}, nothing))
 }
 
 // awaitCredit returns how much may be read, 0 when nobody wants more.

@@ -20,15 +20,17 @@ type Process struct {
 	id  uint32
 	pid int
 
+	hangsUp bool       // the end of the input is that of the terminal
 	input   *input     // nil: none
 	outputs [2]*output // of streams 1 and 2; nil: none
 
 	mu        sync.Mutex
-	open      int  // streams that the guest has not closed
-	started   bool // the reply to Start has come
-	abandoned bool // nobody waits for that reply: kill it
-	over      bool // its end has been told, or will not be
-	told      bool // exit is what was told
+	screen    *os.File // terminal of the host that shows that of the program
+	open      int      // streams that the guest has not closed
+	started   bool     // the reply to Start has come
+	abandoned bool     // nobody waits for that reply: kill it
+	over      bool     // its end has been told, or will not be
+	told      bool     // exit is what was told
 	exit      wire.Exited
 	ended     chan struct{} // closed when over
 	hurry     chan struct{} // closed: do not wait for outputs that nobody reads
@@ -98,11 +100,6 @@ func duration(ns uint64) time.Duration {
 
 // Signal sends sig to the program. SIGKILL ends all that it has started, too.
 func (p *Process) Signal(sig syscall.Signal) error { return p.signal(sig, wire.ToProcess) }
-
-// SignalForeground sends sig to the foreground process group of its terminal.
-func (p *Process) SignalForeground(sig syscall.Signal) error {
-	return p.signal(sig, wire.ToForeground)
-}
 
 func (p *Process) signal(sig syscall.Signal, scope uint8) error {
 	if sig < 1 || sig > 64 {
@@ -192,6 +189,7 @@ func (p *Process) hasExited(m wire.Exited) error {
 	p.exit, p.told, p.over = m, true, true
 	p.mu.Unlock()
 	close(p.ended)
+	p.closeScreen()
 	p.forgetIfDone()
 	return nil
 }
@@ -217,6 +215,7 @@ func (p *Process) lost() {
 	if !over {
 		close(p.ended)
 	}
+	p.closeScreen()
 	p.closeStreams()
 }
 

@@ -14,7 +14,7 @@ import (
 // Start starts a program: see engine.Machine. When ctx ends the call first, the
 // program is killed once it runs.
 func (c *Client) Start(ctx context.Context, p engine.Program) (*Process, error) {
-	return c.start(ctx, p, nil)
+	return c.start(ctx, p, nil, false)
 }
 
 // StartTerminal starts a program with a controlling terminal of the guest as 0, 1 and
@@ -22,16 +22,19 @@ func (c *Client) Start(ctx context.Context, p engine.Program) (*Process, error) 
 // p.Stdio[2] must be nil. Line editing, echo and signal keys are the guest's: a
 // terminal of the host in between must be raw.
 func (c *Client) StartTerminal(ctx context.Context, p engine.Program, size wire.Size) (*Process, error) {
-	return c.start(ctx, p, &size)
+	return c.start(ctx, p, &size, false)
 }
 
-func (c *Client) start(ctx context.Context, p engine.Program, size *wire.Size) (*Process, error) {
+// start starts a program, with a terminal when it has a size, which hangs up with its
+// input when that is a terminal, too.
+func (c *Client) start(ctx context.Context, p engine.Program, size *wire.Size, hangsUp bool) (*Process, error) {
 	m, err := startMessage(p, size)
 	if err != nil {
 		closeFiles(p.Stdio)
 		return nil, err
 	}
 	process := newProcess(c)
+	process.hangsUp = hangsUp
 	if err := process.openStreams(p.Stdio, m); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,4 +153,70 @@ func TestNoTerminal(t *testing.T) {
 	require.ErrorIs(t, p.Process.(*Process).SignalForeground(unix.SIGINT), unix.ENOTTY)
 	require.NoError(t, p.in.Close())
 	require.Zero(t, p.wait(t))
+}
+
+// A terminal of the guest that shows on one of the host.
+func TestOnTerminal(t *testing.T) {
+	m := bootOne(t)
+	start := func(script string) (*terminal, *os.File) {
+		master, slave := hostTerminal(t)
+		stdio := [3]*os.File{slave}
+		for i := range 2 {
+			fd, err := unix.FcntlInt(slave.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+			require.NoError(t, err)
+			stdio[i+1] = os.NewFile(uintptr(fd), "slave")
+		}
+		p, err := m.StartOnTerminal(t.Context(), engine.Program{Argv: []string{"sh", "-c", script}, Env: enginetest.DefaultEnv, Stdio: stdio})
+		require.NoError(t, err)
+		return &terminal{Process: p, t: t, in: master, out: master}, master
+	}
+	p, master := start("trap 'stty size' WINCH; trap 'echo int' INT; stty size; tty; echo ready; while :; do sleep 0.01; done")
+	p.await("40 100\r\n/dev/pts/")
+	p.await("ready\r\n")
+	resize(t, master, 5, 6)
+	require.NoError(t, p.SignalForeground(unix.SIGWINCH))
+	p.await("5 6\r\n")
+	p.send("\x03")
+	p.await("int\r\n")
+	require.NoError(t, p.Signal(unix.SIGKILL))
+	_, err := p.Wait()
+	require.NoError(t, err)
+
+	p, master = start("echo ready; read x")
+	p.await("ready\r\n")
+	require.NoError(t, master.Close())
+	status, err := p.Wait()
+	require.NoError(t, err)
+	require.Equal(t, syscall.SIGHUP, status.Signal(), "the last master was closed")
+
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer w.Close()
+	_, err = m.StartOnTerminal(t.Context(), engine.Program{Argv: []string{"true"}, Stdio: [3]*os.File{r}})
+	require.ErrorIs(t, err, unix.ENOTTY)
+}
+
+func resize(t testing.TB, master *os.File, rows, cols uint16) {
+	t.Helper()
+	raw, err := master.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		require.NoError(t, unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols}))
+	}))
+}
+
+// hostTerminal makes a pseudo-terminal of 40 rows.
+func hostTerminal(t testing.TB) (master, slave *os.File) {
+	t.Helper()
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	require.NoError(t, err)
+	master = os.NewFile(uintptr(fd), "master")
+	t.Cleanup(func() { master.Close() })
+	resize(t, master, 40, 100)
+	slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	return master, slave
 }
