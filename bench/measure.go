@@ -51,6 +51,7 @@ var groups = []group{
 	{"cold", (*measurement).cold},
 	{"pooled", (*measurement).pooled},
 	{"standing", (*measurement).standing},
+	{"programs", (*measurement).programs},
 	{"handle", (*measurement).handle},
 	{"burst", (*measurement).burst},
 	{"density", (*measurement).density},

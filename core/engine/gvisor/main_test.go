@@ -80,7 +80,7 @@ func busyboxRoot(t testing.TB) image.Root {
 	data, err := os.ReadFile(busybox)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755))
-	for _, a := range strings.Fields("sh echo cat true false sleep ls id env pwd kill touch dd head seq wc stat mkdir rm ps grep printf test cp chown chmod hostname ifconfig ln") {
+	for _, a := range strings.Fields("sh echo cat true false sleep ls id env pwd kill touch dd mv head seq wc stat mkdir rm ps grep printf test cp chown chmod hostname ifconfig ln") {
 		require.NoError(t, os.Symlink("busybox", filepath.Join(dir, "bin", a)))
 	}
 	return image.Root{Kind: image.Dir, Path: dir}
