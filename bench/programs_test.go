@@ -19,8 +19,8 @@ func TestGrowthInProgramsFailsTheRun(t *testing.T) {
 	}{
 		"nothing":         {owned{10, 8, 1000}, ""},
 		"fewer":           {owned{9, 7, 900}, ""},
-		"a little memory": {owned{10, 10, 1149}, ""},
-		"a descriptor":    {owned{11, 8, 1000}, "sentry: 11 descriptors instead of 10"},
+		"a little memory": {owned{14, 10, 1149}, ""},
+		"a descriptor":    {owned{15, 8, 1000}, "sentry: 15 descriptors instead of 10"},
 		"threads":         {owned{10, 11, 1000}, "sentry: 11 threads instead of 8"},
 		"a lot of memory": {owned{10, 8, 1151}, "sentry: resident memory grew by 15.1 %"},
 	} {

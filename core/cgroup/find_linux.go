@@ -29,18 +29,19 @@ type Place struct {
 
 // Host is what this process sees of the control groups.
 type Host struct {
-	memberships string            // /proc/self/cgroup
-	mountinfo   string            // /proc/self/mountinfo
+	memberships string            // /proc/PID/cgroup
+	mountinfo   string            // /proc/PID/mountinfo
 	writable    func(string) bool // may this process write the file or directory?
 }
 
-// Look reads what this process sees now.
+// Look reads what this process sees now: by the thread that reads, since the main one
+// may have been moved into another mount namespace.
 func Look() (Host, error) {
-	memberships, err := os.ReadFile("/proc/self/cgroup")
+	memberships, err := os.ReadFile("/proc/thread-self/cgroup")
 	if err != nil {
 		return Host{}, err
 	}
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	mountinfo, err := os.ReadFile("/proc/thread-self/mountinfo")
 	return Host{string(memberships), string(mountinfo), writable}, err
 }
 
