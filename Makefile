@@ -6,6 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 include capi/build.mk
+include capi/dll.mk
 include bindings/node/build.mk
 include bindings/python/build.mk
 
@@ -80,7 +81,7 @@ check: ## what to run before each commit: under five minutes
 
 test: ## everything, as root and as an unprivileged user
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools test-kernel
+	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools dll test-kernel
 	@tools/run-tests full
 
 PREFIX ?= /usr/local

@@ -43,10 +43,10 @@ func text(s *C.char) string {
 }
 
 func place(p *C.msbc_place) core.State {
-	return core.State{
+	return completePlace(core.State{
 		Dir: text(p.dir), MsbHome: text(p.home), XDGRuntimeDir: text(p.runtime),
 		XDGDataHome: text(p.data), Home: text(p.user),
-	}
+	})
 }
 
 func sandboxOptions(o *C.msb_sandbox_options, p *C.msbc_place) (core.Options, error) {

@@ -8,15 +8,16 @@
 // as MSB_E_INTERNAL.
 package main
 
-// #cgo CFLAGS: -std=c99 -D_GNU_SOURCE -I${SRCDIR}/../include -fvisibility=hidden
-// #cgo LDFLAGS: -Wl,--wrap=pthread_getattr_np
+// #cgo CFLAGS: -std=c99 -D_GNU_SOURCE -I${SRCDIR}/../include
+// #cgo linux CFLAGS: -fvisibility=hidden
+// #cgo linux LDFLAGS: -Wl,--wrap=pthread_getattr_np
+// #cgo windows CFLAGS: -DMSB_BUILDING
 // #include "shim.h"
 // #include "host.h"
 import "C"
 
 import (
 	"fmt"
-	"syscall"
 
 	"github.com/libmicrosandbox/microsandbox/core"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
@@ -24,18 +25,6 @@ import (
 
 // main is never called: the package is built as a shared library.
 func main() {}
-
-// The Go runtime has raised the host's soft limit of descriptors for itself.
-// Setting it by package syscall also stops children from getting the value of
-// load time instead of the present one.
-func init() {
-	startPoller() // while the limit is raised; its error comes out of the first call
-	limit := syscall.Rlimit{Cur: uint64(C.msbc_nofile.rlim_cur), Max: uint64(C.msbc_nofile.rlim_max)}
-	if limit.Max != 0 {
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
-	}
-	C.msbc_runtime_ready()
-}
 
 // guard, deferred, turns a panic into an error.
 func guard(result *C.msb_result, e *C.msb_error) {

@@ -76,6 +76,15 @@ func findSandbox(h uint64) (*object, error) {
 	return o, err
 }
 
+// findEnding returns the object of a sandbox or program: what ends by itself.
+func findEnding(h uint64) (*object, error) {
+	o, err := find(h)
+	if err == nil && o.sandbox == nil && o.process == nil {
+		return nil, fault.New(fault.Handle, fault.StageArgument, "%#x is a pool's handle: a sandbox's or program's is needed", h)
+	}
+	return o, err
+}
+
 func findProcess(h uint64) (*object, error) {
 	o, err := find(h)
 	if err == nil && o.process == nil {

@@ -9,12 +9,11 @@
 #include "shim.h"
 #include "_cgo_export.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 #define MAX_NAME 128
 #define MAX_STATE_DIR 3000
-#define MAX_PATH (PATH_MAX - 1)
+#define MAX_PATH 4095 /* bytes; PATH_MAX of Linux without the NUL */
 
 static int forked(void)
 {
@@ -47,9 +46,14 @@ static msb_result missing(msb_error *err, const char *what)
 
 static const char *environment(const char *name)
 {
+#if defined(_WIN32)
+	(void)name; /* Go asks for it: getenv would give bytes of the code page */
+	return NULL;
+#else
 	const char *value = getenv(name);
 
 	return value != NULL && value[0] != '\0' ? value : NULL;
+#endif
 }
 
 /* The environment is read at each call: hosts change it after load. */

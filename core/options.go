@@ -26,10 +26,11 @@ const (
 	EngineGvisor Engine = 1
 	EngineQEMU   Engine = 2
 	EngineTCG    Engine = 3
+	EngineJob    Engine = 4 // Windows; limits and no wall
 )
 
 // engineNames are the labels that supervisors know.
-var engineNames = map[Engine]string{EngineAuto: "", EngineGvisor: "gvisor", EngineQEMU: "qemu", EngineTCG: "qemu-tcg"}
+var engineNames = map[Engine]string{EngineAuto: "", EngineGvisor: "gvisor", EngineQEMU: "qemu", EngineTCG: "qemu-tcg", EngineJob: "job"}
 
 // String is the label that supervisors know; "" is AUTO, or no engine.
 func (e Engine) String() string { return engineNames[e] }

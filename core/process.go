@@ -53,13 +53,6 @@ const (
 // MaxArguments bounds argv, environment and directory together, in bytes.
 const MaxArguments = 1 << 20
 
-// defaultEnv is what a program sees unless it is cleared or overridden.
-var defaultEnv = []string{
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	"HOME=/root",
-	"LANG=C.UTF-8",
-}
-
 // Start starts a program and returns at once with a handle in state starting.
 func (s *Sandbox) Start(o ProcessOptions) (*Process, error) {
 	prog, err := o.program()
@@ -74,7 +67,7 @@ func (o ProcessOptions) program() (handle.Program, error) {
 	if len(o.Argv) == 0 || o.Argv[0] == "" {
 		return prog, invalid("argv: needs a program name")
 	}
-	if o.Cwd != "" && !strings.HasPrefix(o.Cwd, "/") {
+	if o.Cwd != "" && !absoluteInside(o.Cwd) {
 		return prog, invalid("cwd %q: must be an absolute path in the sandbox", o.Cwd)
 	}
 	size := len(o.Cwd)

@@ -49,7 +49,11 @@
  *   MSB_E_FORKED at once.  exec and posix_spawn are unaffected.
  * Process.  The library keeps the host's signal mask and handlers, limits,
  *   working directory, umask, environment and descriptor flags as they were,
- *   and never prints, exits or aborts.  It cannot be unloaded.  glibc only.
+ *   and never prints, exits or aborts.  It cannot be unloaded.  On Linux it
+ *   needs glibc.
+ * Windows.  A descriptor is a HANDLE that no child inherits, to be closed with
+ *   CloseHandle.  Strings are UTF-8, also paths.  sys_errno is what GetLastError
+ *   gives.  There is no fork.  docs/platforms.md says what works there.
  */
 #ifndef MICROSANDBOX_H
 #define MICROSANDBOX_H
@@ -58,11 +62,13 @@
 #include "microsandbox/base.h"    /* types, results, errors, the library itself */
 #include "microsandbox/mounts.h"  /* what a sandbox shows of the host */
 #include "microsandbox/sandbox.h" /* msb_sandbox_create and what a sandbox's handle does */
-#include "microsandbox/pool.h"    /* sandboxes that are booted ahead */
 #include "microsandbox/store.h"   /* sandboxes by name: stored ones, lists, the audit */
 #include "microsandbox/metrics.h" /* what sandboxes use */
 #include "microsandbox/logs.h"    /* what sandboxes and their programs say */
 #include "microsandbox/process.h" /* msb_process_start */
 #include "microsandbox/handle.h"  /* what every handle takes: signals, waiting, events, closing */
+#if !defined(_WIN32)
+#include "microsandbox/pool.h"    /* sandboxes that are booted ahead */
+#endif
 
 #endif /* MICROSANDBOX_H */

@@ -17,9 +17,9 @@ export type Bytes = string | Uint8Array;
 
 /**
  * "qemu" is a microVM with KVM, "qemu-tcg" one with a processor in software, ten times slower.
- * "auto" is the strongest that a probe run has shown to work, and never "qemu-tcg".
+ * "auto" is the strongest that a probe run has shown to work, and never "qemu-tcg" or "job", which is for Windows and no wall.
  */
-export type Engine = "auto" | "gvisor" | "qemu" | "qemu-tcg";
+export type Engine = "auto" | "gvisor" | "qemu" | "qemu-tcg" | "job";
 
 /** "host" is a read-only view of the host's toolchain with a writable /tmp and home. */
 export type Root = "host" | { dir: Bytes } | { erofs: Bytes };

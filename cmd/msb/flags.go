@@ -72,13 +72,13 @@ type engineFlag struct{ engine *core.Engine }
 func (e engineFlag) String() string { return "" }
 
 func (e engineFlag) Set(text string) error {
-	for _, engine := range []core.Engine{core.EngineAuto, core.EngineGvisor, core.EngineQEMU, core.EngineTCG} {
+	for _, engine := range []core.Engine{core.EngineAuto, core.EngineGvisor, core.EngineQEMU, core.EngineTCG, core.EngineJob} {
 		if text == engine.String() || text == "auto" {
 			*e.engine = engine
 			return nil
 		}
 	}
-	return fmt.Errorf("auto, gvisor, qemu or qemu-tcg")
+	return fmt.Errorf("auto, gvisor, qemu, qemu-tcg or job")
 }
 
 // listFlag is an option that may be given again.

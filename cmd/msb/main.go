@@ -7,10 +7,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/libmicrosandbox/microsandbox/core/engine"
-	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor"
-	"github.com/libmicrosandbox/microsandbox/core/engine/qemu"
-	"github.com/libmicrosandbox/microsandbox/core/engine/qemu/jail"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/runtime"
 )
@@ -27,8 +23,7 @@ const (
 )
 
 func main() {
-	jail.Main()   // does not return in a process of the engine
-	gvisor.Main() // does not return in a process of the engine
+	engineMain() // does not return in a process of an engine
 	os.Exit(dispatch(os.Args[1:]))
 }
 
@@ -40,7 +35,7 @@ func dispatch(args []string) int {
 	command, rest := args[0], args[1:]
 	switch command {
 	case launch.SuperviseCommand:
-		return runtime.Main([]engine.Engine{qemu.New(), gvisor.New(), qemu.NewTCG()})
+		return runtime.Main(engines())
 	case "help", "--help", "-h":
 		usage(os.Stdout)
 		return 0
@@ -48,6 +43,9 @@ func dispatch(args []string) int {
 		command = "version"
 	}
 	run, ok := commands[command]
+	if !ok {
+		run, ok = engineCommands[command]
+	}
 	if !ok {
 		fmt.Fprintf(os.Stderr, "msb: unknown command %q: see msb help\n", command)
 		return exitUsage
@@ -60,7 +58,7 @@ var commands = map[string]func(args []string) int{
 	"run": runCommand, "exec": execCommand, "start": startCommand,
 	"ls": listCommand, "metrics": metricsCommand, "top": topCommand, "wait": waitCommand, "audit": auditCommand, "logs": logsCommand,
 	"kill": killCommand, "stop": stopCommand, "drain": drainCommand, "detach": detachCommand, "rm": removeCommand,
-	"kernel": kernelCommand, "doctor": doctorCommand, "version": versionCommand,
+	"version": versionCommand,
 }
 
 func usage(w io.Writer) {
@@ -102,7 +100,8 @@ Options of run:
                        KIND: bind (a directory or file of the host), erofs (an image), disk (an
                        image with ext4; microVMs only); tmpfs is an empty one in memory;
                        OPTIONS: ro,noexec,nosuid,nodev,size=64M,qcow2; may be given again
-  --engine NAME        auto (default), gvisor, qemu (a microVM with KVM) or qemu-tcg (without, slow)
+  --engine NAME        auto (default), gvisor, qemu (a microVM with KVM), qemu-tcg (without, slow) or
+                       job (Windows: limits and no wall)
   --kernel PATH        kernel of a microVM: see msb kernel install
   --memory SIZE        limit, such as 512M or 2G
   --overlay SIZE       limit of changes to the root

@@ -5,8 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/libmicrosandbox/microsandbox/core"
 )
@@ -65,16 +64,16 @@ func asked(act func(*core.Sandbox) error) func(name string, state core.State) er
 // action is what a signal to a sandbox means.
 func action(text string) (func(name string, state core.State) error, error) {
 	number, err := strconv.Atoi(text)
-	sig := unix.Signal(number)
+	sig := syscall.Signal(number)
 	if err != nil {
-		sig = unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG"))
+		sig = signalNumber(strings.TrimPrefix(strings.ToUpper(text), "SIG"))
 	}
 	switch sig {
-	case unix.SIGKILL:
+	case syscall.SIGKILL:
 		return core.Kill, nil
-	case unix.SIGTERM:
+	case syscall.SIGTERM:
 		return asked(func(sb *core.Sandbox) error { return flushed(sb, sb.Stop(-1)) }), nil
-	case unix.SIGUSR1:
+	case sigUSR1:
 		return asked(func(sb *core.Sandbox) error { return flushed(sb, sb.Drain(-1)) }), nil
 	}
 	return nil, fmt.Errorf("signal %q", text)

@@ -78,7 +78,7 @@ func runCommand(args []string) int {
 		return runDetached(sb, program, argv)
 	}
 	if len(argv) == 0 {
-		argv = []string{"/bin/sh"}
+		argv = []string{shell}
 	}
 	return follow(sb, program(argv), signals)
 }
@@ -142,8 +142,7 @@ func open(name string, state core.State) (*core.Sandbox, error) {
 // watchSignals takes the signals that are passed on to the program.
 func watchSignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM)
+	signal.Notify(signals, passedOn...)
 	return signals
 }
 
@@ -175,7 +174,7 @@ func follow(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.Signal) i
 			number := sig.(syscall.Signal)
 			if ready == nil {
 				p.Signal(int(number)) // it may have ended: then Done says so
-			} else if number != syscall.SIGWINCH {
+			} else if number != sigWINCH {
 				if early = append(early, number); enough == nil {
 					enough = time.After(signalPatience)
 				}

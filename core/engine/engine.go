@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
 )
@@ -119,14 +118,6 @@ type Machine interface {
 	// Close kills everything and returns when every process of the machine has
 	// been reaped and every file outside Config.Dir removed. Idempotent.
 	Close() error
-}
-
-// Confined is a machine whose processes can be put into control groups of the host.
-type Confined interface {
-	// Confine moves what runs guest code, and nothing else, into a group, and
-	// ends the machine with MemoryLimit when the group's memory is used up. The
-	// group stays the caller's, who removes it after Close.
-	Confine(g *cgroup.Group) error
 }
 
 // LimitTeller is a machine that can tell which limits its guest has met.

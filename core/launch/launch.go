@@ -43,10 +43,10 @@ func Find(path, dir string) (string, error) {
 	}
 	var tried []string
 	if dir != "" {
-		tried = append(tried, filepath.Join(dir, "msb"), filepath.Join(dir, "../libexec/microsandbox/msb"))
+		tried = append(tried, filepath.Join(dir, msbName), filepath.Join(dir, "../libexec/microsandbox", msbName))
 	}
 	if libexecDir != "" {
-		tried = append(tried, filepath.Join(libexecDir, "msb"))
+		tried = append(tried, filepath.Join(libexecDir, msbName))
 	}
 	for _, candidate := range tried {
 		if st, err := os.Stat(candidate); err == nil && st.Mode().IsRegular() {

@@ -13,6 +13,9 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
+// msbName is the file name of the executable.
+const msbName = "msb"
+
 // Process is another process, named by a pidfd: nothing here can reach a later
 // process with the same id. Safe for concurrent use.
 type Process struct {

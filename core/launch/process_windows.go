@@ -13,6 +13,9 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/winsys"
 )
 
+// msbName is the file name of the executable.
+const msbName = "msb.exe"
+
 // killedCode is the exit code of a process that was ended from outside.
 const killedCode = 1
 

@@ -90,23 +90,6 @@ func (s *supervisor) errWaiting(what string) error {
 	return fault.New(fault.State, fault.StageControl, "%s: sandbox %q waits in the pool of another program", what, s.cfg.Name)
 }
 
-// rename gives the sandbox a free name, or leaves it its own.
-func (s *supervisor) rename(name string, machine engine.Adoptable) error {
-	if err := s.claim.Rename(name); err != nil {
-		return err
-	}
-	cfg := s.cfg
-	cfg.Name = name
-	if err := checkNotStored(&cfg); err != nil {
-		if s.claim.Rename(s.cfg.Name) != nil {
-			s.end(handle.CauseCrashed, 0)
-		}
-		return err
-	}
-	machine.Moved(s.claim.Dir())
-	return nil
-}
-
 // settle makes the request what holds from now on, in memory and on disk.
 func (s *supervisor) settle(req control.AdoptRequest) error {
 	s.mu.Lock()

@@ -128,3 +128,16 @@ func (s *supervisor) removeGroup() {
 		s.log.Printf("control group: %v", err)
 	}
 }
+
+// processors is the line of the receipt about them.
+func (s *supervisor) processors() string {
+	l := s.cfg.Limits
+	s.mu.Lock()
+	group := s.group
+	s.mu.Unlock()
+	if group == nil || l.CPUPermille == 0 && l.CPUWeight == 0 {
+		return "processors: no limit"
+	}
+	_, mechanism := group.Notes()
+	return fmt.Sprintf("processors: quota %d permille, weight %d, 0 is none (%s)", l.CPUPermille, l.CPUWeight, mechanism)
+}

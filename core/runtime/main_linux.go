@@ -4,7 +4,6 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -156,28 +155,4 @@ func warm(engines []engine.Engine, name string) {
 		}
 		return
 	}
-}
-
-// pickEngine finds the engine by name; "" is the first that can be used.
-func pickEngine(ctx context.Context, engines []engine.Engine, name string, cfg engine.Config) (engine.Engine, error) {
-	for _, e := range engines {
-		limits := enforces(e, cfg.Limits)
-		if e.Name() == name && !limits {
-			return nil, fault.New(fault.Unsupported, fault.StageEngine,
-				"engine %s: cpu_permille, cpu_weight, max_processes and max_open_files are not enforced by it", name)
-		}
-		if e.Name() == name || name == "" && limits && usable(ctx, e, cfg) {
-			return e, nil
-		}
-	}
-	return nil, fault.New(fault.Unsupported, fault.StageEngine, "engine %q is not in this msb", name)
-}
-
-// usable asks an engine whether AUTO may take it.
-func usable(ctx context.Context, e engine.Engine, cfg engine.Config) bool {
-	if _, never := e.(engine.ByNameOnly); never {
-		return false
-	}
-	c, asks := e.(engine.Chooser)
-	return !asks || c.Usable(ctx, cfg) == nil
 }

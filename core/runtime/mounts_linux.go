@@ -82,13 +82,3 @@ func (s *supervisor) lockImage(file *os.File, path string, mode disklock.Mode) e
 	}
 	return s.locks.Add(held)
 }
-
-// engineConfig is the configuration as an engine sees it, without the places and files
-// that only a boot needs.
-func (s *supervisor) engineConfig(sources []*mounts.Source) engine.Config {
-	return engine.Config{
-		ID: s.cfg.ID, Name: s.cfg.Name, Root: s.cfg.Root, Mounts: sources,
-		MemoryBytes: s.cfg.MemoryBytes, OverlayBytes: s.cfg.OverlayBytes, Limits: s.engineLimits(),
-		KernelPath: s.cfg.KernelPath, Kernels: s.cfg.Kernels,
-	}
-}

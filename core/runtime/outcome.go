@@ -5,8 +5,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
@@ -27,6 +25,14 @@ func (p *program) limitWall(limit time.Duration, process engine.Process) (stop f
 	return func() { timer.Stop() }
 }
 
+// Numbers of Linux, which limits and outcomes have on every host.
+const (
+	rlimitCPU   = 0
+	rlimitFSIZE = 1
+	sigXCPU     = syscall.Signal(24)
+	sigXFSZ     = syscall.Signal(25)
+)
+
 // exited tells how a program ended, and which of its limits did it.
 func (p *program) exited(status syscall.WaitStatus, used engine.ProgramUsage, limits []control.Rlimit,
 	wall time.Duration) control.ExitedEvent {
@@ -37,26 +43,27 @@ func (p *program) exited(status syscall.WaitStatus, used engine.ProgramUsage, li
 	if flooded {
 		e.Limits |= handle.LimitHitOutput // it may have come to its own end all the same
 	}
-	if !status.Signaled() {
+	signal := endedBy(status, kill || expired || flooded, limits)
+	if signal == 0 {
 		e.Cause, e.Code = handle.CauseExited, int32(status.ExitStatus())
 		return e
 	}
-	e.Cause, e.Signal = handle.CauseSignaled, int32(status.Signal())
-	switch status.Signal() {
+	e.Cause, e.Signal = handle.CauseSignaled, int32(signal)
+	switch signal {
 	case syscall.SIGKILL:
 		if expired {
 			e.Cause = handle.CauseWallLimit
 		} else if flooded {
 			e.Cause = handle.CauseOutputLimit
-		} else if _, hard := limitOf(limits, unix.RLIMIT_CPU); !kill && reached(used.OwnCPUTime, hard) {
+		} else if _, hard := limitOf(limits, rlimitCPU); !kill && reached(used.OwnCPUTime, hard) {
 			e.Cause = handle.CauseCPULimit
 		}
-	case syscall.SIGXCPU:
-		if soft, _ := limitOf(limits, unix.RLIMIT_CPU); reached(used.OwnCPUTime, soft) {
+	case sigXCPU:
+		if soft, _ := limitOf(limits, rlimitCPU); reached(used.OwnCPUTime, soft) {
 			e.Cause = handle.CauseCPULimit
 		}
-	case syscall.SIGXFSZ:
-		if soft, _ := limitOf(limits, unix.RLIMIT_FSIZE); soft != engine.RlimitInfinity {
+	case sigXFSZ:
+		if soft, _ := limitOf(limits, rlimitFSIZE); soft != engine.RlimitInfinity {
 			e.Cause = handle.CauseFileLimit
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/disklock"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -35,6 +34,7 @@ type supervisor struct {
 	logging tally           // streams that go to the log
 	engine  engine.Engine
 	machine engine.Machine
+	system  // what only this operating system has
 
 	adopting sync.Mutex     // held while the sandbox changes hands, and while it ends
 	sampling sync.WaitGroup // the writer of metrics
@@ -54,9 +54,8 @@ type supervisor struct {
 	empty    chan struct{} // closed when a drain or stop finds no program left
 	clients  map[*client]struct{}
 	draining bool
-	idle     *time.Timer   // nil: no idle timeout
-	group    *cgroup.Group // nil: the engine is in none of its own
-	limits   uint32        // MSB_LIMIT_* that ended programs have met
+	idle     *time.Timer // nil: no idle timeout
+	limits   uint32      // MSB_LIMIT_* that ended programs have met
 }
 
 func newSupervisor() *supervisor {
@@ -79,6 +78,9 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	if err == nil {
 		err = s.record(handle.StateRunning)
 	}
+	if err == nil && s.cfg.Detached {
+		err = s.detach() // first: the owner may exit as soon as it knows
+	}
 	if err != nil {
 		s.machine.Close()
 		s.removeGroup()
@@ -92,9 +94,6 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	s.owner.serve()
 	if !s.cfg.Pooled {
 		s.startLimits()
-	}
-	if s.cfg.Detached {
-		s.detach() // first: the owner may exit as soon as it knows
 	}
 	failpoint.Point("boot.recorded")
 	s.owner.post(control.Ready, nil)

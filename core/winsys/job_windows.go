@@ -3,7 +3,9 @@ package winsys
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 	"unsafe"
@@ -116,6 +118,21 @@ func (j *Job) SetLimits(l Limits) error {
 	})
 }
 
+// LimitCPU bounds the processor time that the job gets while it runs, in thousandths of
+// one processor.
+func (j *Job) LimitCPU(permille uint32) error {
+	const enable, hardCap = 0x1, 0x4
+	info := struct{ flags, rate uint32 }{enable | hardCap, 0}
+	// The rate is in hundredths of a percent of all processors.
+	all := uint64(runtime.NumCPU()) * 1000
+	info.rate = uint32(max(min(uint64(permille)*10000/all, 10000), 1))
+	return j.with("SetInformationJobObject", func(h windows.Handle) error {
+		_, err := windows.SetInformationJobObject(h, windows.JobObjectCpuRateControlInformation,
+			uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
+		return err
+	})
+}
+
 // Assign puts a process into the job. One that is in a job already must be in one
 // that holds this one, or is empty otherwise.
 func (j *Job) Assign(process windows.Handle) error {
@@ -147,17 +164,16 @@ type Usage struct {
 	Active          uint32 // processes that run
 	PeakMemoryBytes uint64 // largest commitment of all together
 	PeakProcess     uint64 // largest commitment of one
-	MemoryBytes     uint64 // resident sizes now, of those that run
 	ReadBytes       uint64
 	WrittenBytes    uint64
+	DiskKnown       bool // ReadBytes and WrittenBytes are
 }
 
-// JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION.
+// JOBOBJECT_BASIC_ACCOUNTING_INFORMATION.
 type accounting struct {
 	userTime, kernelTime             int64 // in steps of 100 ns
 	periodUser, periodKernel         int64
 	faults, total, active, terminate uint32
-	io                               windows.IO_COUNTERS
 }
 
 // Active is how many processes of the job run.
@@ -167,29 +183,58 @@ func (j *Job) Active() (uint32, error) {
 }
 
 func (j *Job) accounting() (a accounting, err error) {
-	err = j.with("QueryInformationJobObject", func(h windows.Handle) error {
-		return windows.QueryInformationJobObject(h, windows.JobObjectBasicAndIoAccountingInformation,
-			uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
-	})
+	err = j.query(windows.JobObjectBasicAccountingInformation, unsafe.Pointer(&a), unsafe.Sizeof(a))
 	return a, err
 }
 
-// Usage asks the kernel.
+func (j *Job) query(class int32, to unsafe.Pointer, size uintptr) error {
+	return j.with("QueryInformationJobObject", func(h windows.Handle) error {
+		return windows.QueryInformationJobObject(h, class, uintptr(to), uint32(size), nil)
+	})
+}
+
+// Usage asks the kernel. What it does not tell is 0.
 func (j *Job) Usage() (Usage, error) {
 	a, err := j.accounting()
 	if err != nil {
 		return Usage{}, err
 	}
+	u := Usage{CPUTime: time.Duration(a.userTime+a.kernelTime) * 100, Active: a.active}
 	var limits windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
-	err = j.with("QueryInformationJobObject", func(h windows.Handle) error {
-		return windows.QueryInformationJobObject(h, windows.JobObjectExtendedLimitInformation,
-			uintptr(unsafe.Pointer(&limits)), uint32(unsafe.Sizeof(limits)), nil)
+	if j.query(windows.JobObjectExtendedLimitInformation, unsafe.Pointer(&limits), unsafe.Sizeof(limits)) == nil {
+		u.PeakMemoryBytes, u.PeakProcess = uint64(limits.PeakJobMemoryUsed), uint64(limits.PeakProcessMemoryUsed)
+	}
+	var io struct {
+		accounting
+		windows.IO_COUNTERS
+	}
+	if j.query(windows.JobObjectBasicAndIoAccountingInformation, unsafe.Pointer(&io), unsafe.Sizeof(io)) == nil {
+		u.ReadBytes, u.WrittenBytes, u.DiskKnown = io.ReadTransferCount, io.WriteTransferCount, true
+	}
+	return u, nil
+}
+
+// maxPids is how many processes of a job are looked at.
+const maxPids = 4096
+
+// Pids are the processes of the job that run.
+func (j *Job) Pids() ([]int, error) {
+	var list struct {
+		assigned, listed uint32
+		ids              [maxPids]uintptr
+	}
+	err := j.with("QueryInformationJobObject", func(h windows.Handle) error {
+		return windows.QueryInformationJobObject(h, windows.JobObjectBasicProcessIdList,
+			uintptr(unsafe.Pointer(&list)), uint32(unsafe.Sizeof(list)), nil)
 	})
-	return Usage{
-		CPUTime: time.Duration(a.userTime+a.kernelTime) * 100, Active: a.active,
-		PeakMemoryBytes: uint64(limits.PeakJobMemoryUsed), PeakProcess: uint64(limits.PeakProcessMemoryUsed),
-		ReadBytes: a.io.ReadTransferCount, WrittenBytes: a.io.WriteTransferCount,
-	}, err
+	if errors.Is(err, windows.ERROR_MORE_DATA) {
+		err = nil
+	}
+	pids := make([]int, min(list.listed, maxPids))
+	for i := range pids {
+		pids[i] = int(list.ids[i])
+	}
+	return pids, err
 }
 
 // emptyPoll is the interval of looks at a job that is ending.

@@ -2,6 +2,7 @@ package winsys
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
@@ -38,4 +39,31 @@ func CreationTime(process windows.Handle) (uint64, error) {
 func Ended(process windows.Handle) bool {
 	event, err := windows.WaitForSingleObject(process, 0)
 	return err == nil && event == windows.WAIT_OBJECT_0
+}
+
+var getProcessMemoryInfo = kernel32.NewProc("K32GetProcessMemoryInfo")
+
+// PROCESS_MEMORY_COUNTERS_EX.
+type memoryCounters struct {
+	size, faults                                 uint32
+	peakWorkingSet, workingSet                   uintptr
+	quotaPeakPaged, quotaPaged                   uintptr
+	quotaPeakNonPaged, quotaNonPaged             uintptr
+	pagefileUsage, peakPagefileUsage, privateUse uintptr
+}
+
+// Committed is how much memory a process has of its own, or has in use now when that is
+// more, in bytes; 0 when it has ended.
+func Committed(pid int) uint64 {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
+	if err != nil {
+		return 0
+	}
+	defer windows.CloseHandle(h)
+	counters := memoryCounters{}
+	counters.size = uint32(unsafe.Sizeof(counters))
+	if ok, _, _ := getProcessMemoryInfo.Call(uintptr(h), uintptr(unsafe.Pointer(&counters)), uintptr(counters.size)); ok == 0 {
+		return 0
+	}
+	return uint64(max(counters.privateUse, counters.workingSet))
 }

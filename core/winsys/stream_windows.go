@@ -14,27 +14,61 @@ const streamBuffer = 64 << 10 // bytes
 // says whether ours is the end that reads. Theirs is for a process that knows nothing
 // of overlapped I/O, unless overlapped.
 func Stream(read, overlapped bool) (ours *os.File, theirs windows.Handle, err error) {
+	server, theirs, err := stream(direction(read), overlapped)
+	if err != nil {
+		return nil, 0, err
+	}
+	return os.NewFile(uintptr(server), "stream"), theirs, nil
+}
+
+// RawStream is a Stream that we read, for overlapped calls of the caller's own.
+func RawStream() (ours, theirs windows.Handle, err error) { return stream(inbound, false) }
+
+// Duplex is a Stream that we write, and whose other end's closing we notice by reading.
+func Duplex() (ours *os.File, theirs windows.Handle, err error) {
+	server, theirs, err := stream(duplex, false)
+	if err != nil {
+		return nil, 0, err
+	}
+	return os.NewFile(uintptr(server), "stream"), theirs, nil
+}
+
+// The modes of our end.
+const (
+	inbound  = windows.PIPE_ACCESS_INBOUND
+	outbound = windows.PIPE_ACCESS_OUTBOUND
+	duplex   = windows.PIPE_ACCESS_DUPLEX
+)
+
+func direction(read bool) uint32 {
+	if read {
+		return inbound
+	}
+	return outbound
+}
+
+func stream(mode uint32, overlapped bool) (server, theirs windows.Handle, err error) {
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
-		return nil, 0, err
+		return 0, 0, err
 	}
 	name, err := windows.UTF16PtrFromString(`\\.\pipe\msb-stream-` + hex.EncodeToString(id[:]))
 	if err != nil {
-		return nil, 0, err
+		return 0, 0, err
 	}
 	sa, err := Private(false)
 	if err != nil {
-		return nil, 0, err
+		return 0, 0, err
 	}
-	mode, access := uint32(windows.PIPE_ACCESS_OUTBOUND), uint32(windows.GENERIC_READ)
-	if read {
-		mode, access = windows.PIPE_ACCESS_INBOUND, windows.GENERIC_WRITE
+	access := uint32(windows.GENERIC_READ)
+	if mode == inbound {
+		access = windows.GENERIC_WRITE
 	}
 	mode |= windows.FILE_FLAG_OVERLAPPED | windows.FILE_FLAG_FIRST_PIPE_INSTANCE
 	const how = windows.PIPE_TYPE_BYTE | windows.PIPE_READMODE_BYTE | windows.PIPE_WAIT | windows.PIPE_REJECT_REMOTE_CLIENTS
-	server, err := windows.CreateNamedPipe(name, mode, how, 1, streamBuffer, streamBuffer, 0, sa)
+	server, err = windows.CreateNamedPipe(name, mode, how, 1, streamBuffer, streamBuffer, 0, sa)
 	if err != nil {
-		return nil, 0, os.NewSyscallError("CreateNamedPipe", err)
+		return 0, 0, os.NewSyscallError("CreateNamedPipe", err)
 	}
 	flags := uint32(windows.SECURITY_SQOS_PRESENT | windows.SECURITY_ANONYMOUS)
 	if overlapped {
@@ -43,7 +77,7 @@ func Stream(read, overlapped bool) (ours *os.File, theirs windows.Handle, err er
 	theirs, err = windows.CreateFile(name, access|windows.FILE_READ_ATTRIBUTES|windows.FILE_WRITE_ATTRIBUTES, 0, nil, windows.OPEN_EXISTING, flags, 0)
 	if err != nil {
 		windows.CloseHandle(server)
-		return nil, 0, os.NewSyscallError("CreateFile", err)
+		return 0, 0, os.NewSyscallError("CreateFile", err)
 	}
-	return os.NewFile(uintptr(server), "stream"), theirs, nil
+	return server, theirs, nil
 }

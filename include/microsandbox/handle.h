@@ -45,7 +45,7 @@ extern "C" {
 typedef struct msb_outcome {
 	uint32_t size;
 	uint32_t cause;        /* MSB_CAUSE_* */
-	int32_t exit_code;     /* 0 to 255 with EXITED, else -1 */
+	int32_t exit_code;     /* with EXITED: 0 to 255, on Windows any; else -1 */
 	int32_t signal;        /* with SIGNALED and a program's own limits (Linux number), else 0 */
 	int64_t wall_time_ns;  /* from start to end; -1 when unknown */
 	/*
@@ -66,7 +66,9 @@ typedef struct msb_outcome {
  * started, whatever became of their parents, sessions and ids; others go to the
  * program's own process. Once that has ended the outcome is final, and what it
  * started lives on until the sandbox ends. Never reaches another process
- * whose id was reused, and works while other threads wait or read.
+ * whose id was reused, and works while other threads wait or read. On Windows
+ * a kill ends the job with exit code 1, and a program takes 9, and 2 and 15, which
+ * send CTRL_BREAK to the programs of its console; others are UNSUPPORTED.
  * Expect: DONE (finished already), STATE (a program that is still starting), GONE.
  */
 MSB_API msb_result msb_kill(msb_handle handle, int32_t signo, msb_error *err);
@@ -91,6 +93,9 @@ MSB_API msb_result msb_try_wait(msb_handle handle, int32_t *done, msb_outcome *o
  * works with poll, select, epoll, asyncio and libuv, and goes on to work after
  * msb_close; that of a sandbox which lives on without this handle (disarmed, or
  * not the owner's) becomes readable at msb_close. Each call makes a new one.
+ * On Windows it is the handle of an event object, which is signalled for good once
+ * any of the events has happened: for WaitForSingleObject, WaitForMultipleObjects
+ * and RegisterWaitForSingleObject. The caller closes it with CloseHandle.
  * Expect: LIMIT.
  */
 MSB_API msb_result msb_fd(msb_handle handle, uint32_t events, msb_os_fd *out, msb_error *err);

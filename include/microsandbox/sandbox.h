@@ -13,6 +13,7 @@ extern "C" {
 #define MSB_ENGINE_GVISOR 1  /* a kernel in user space; needs neither KVM nor root */
 #define MSB_ENGINE_QEMU   2  /* a microVM with KVM; what it cannot do is refused: docs/engines.md */
 #define MSB_ENGINE_QEMU_TCG 3 /* a microVM with a processor in software, ten times slower; by name only */
+#define MSB_ENGINE_JOB    4  /* Windows: host programs in a job object; limits, no wall; never AUTO */
 
 #define MSB_ROOT_HOST  0  /* read-only view of the host's toolchain, writable /tmp and home */
 #define MSB_ROOT_DIR   1  /* a directory; changes stay in memory */
@@ -33,7 +34,8 @@ extern "C" {
  *                     from there, then the directory set at build time
  *   state_dir         $MSB_HOME, else $XDG_RUNTIME_DIR/microsandbox, else
  *                     /run/user/UID/microsandbox, else /tmp/microsandbox-UID;
- *                     read at each call
+ *                     read at each call; Windows: else microsandbox in the
+ *                     user's local application data
  *   engine            MSB_ENGINE_AUTO
  *   root_kind         MSB_ROOT_HOST (root_path must then be NULL)
  *   memory_bytes      512 MiB, in-memory files included; at least 64 MiB

@@ -165,7 +165,7 @@ func TestShimCompilesWithoutWarnings(t *testing.T) {
 	generate.Env = append(os.Environ(), "CGO_ENABLED=1", "GOENV=off")
 	out, err := generate.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, file := range []string{"shim.c", "check.c", "host.c", "sigchld.c"} {
+	for _, file := range []string{"shim.c", "check.c", "host_linux.c", "sigchld_linux.c"} {
 		out, err := compile(t, "gcc", "c", "c99", root+"/capi/"+file, "-D_GNU_SOURCE", "-isystem", dir, "-I", root+"/capi")
 		assert.NoError(t, err, "%s", out)
 	}

@@ -147,7 +147,7 @@ func TestNumbersAreThoseOfTheGoSide(t *testing.T) {
 		"MSB_STAGE_EXEC": int64(fault.StageExec), "MSB_STAGE_CWD": int64(fault.StageCwd), "MSB_STAGE_STDIO": int64(fault.StageStdio),
 
 		"MSB_ENGINE_AUTO": int64(core.EngineAuto), "MSB_ENGINE_GVISOR": int64(core.EngineGvisor),
-		"MSB_ENGINE_QEMU": int64(core.EngineQEMU), "MSB_ENGINE_QEMU_TCG": int64(core.EngineTCG),
+		"MSB_ENGINE_QEMU": int64(core.EngineQEMU), "MSB_ENGINE_QEMU_TCG": int64(core.EngineTCG), "MSB_ENGINE_JOB": int64(core.EngineJob),
 		"MSB_ROOT_HOST": int64(image.Host), "MSB_ROOT_DIR": int64(image.Dir), "MSB_ROOT_EROFS": int64(image.EROFS),
 		"MSB_STATE_STARTING": int64(handle.StateStarting), "MSB_STATE_RUNNING": int64(handle.StateRunning),
 		"MSB_STATE_DRAINING": int64(handle.StateDraining), "MSB_STATE_STOPPED": int64(handle.StateStopped),

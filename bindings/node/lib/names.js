@@ -45,7 +45,7 @@ export const LIMITS = ["memory", "cpu-time", "wall-time", "processes", "output",
 export const STATES = ["unknown", "starting", "running", "draining", "stopped", "crashed"];
 
 /** MSB_ENGINE_*, by number. */
-export const ENGINES = ["auto", "gvisor", "qemu", "qemu-tcg"];
+export const ENGINES = ["auto", "gvisor", "qemu", "qemu-tcg", "job"];
 
 /** MSB_METRIC_*, by number of the bit. */
 export const METRICS = [

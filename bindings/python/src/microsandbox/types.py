@@ -52,6 +52,7 @@ class Engine(enum.IntEnum):
     GVISOR = 1  #: a kernel in user space; needs neither KVM nor root
     QEMU = 2  #: a microVM with KVM; what it cannot do is refused
     QEMU_TCG = 3  #: a microVM with a processor in software, ten times slower
+    JOB = 4  #: Windows: host programs in a job object; limits, no wall
 
 
 class RootKind(enum.IntEnum):

@@ -28,15 +28,6 @@ func findPool(h uint64) (*object, *core.Pool, error) {
 	return o, p.Pool, nil
 }
 
-// findEnding returns the object of a sandbox or program: what ends by itself.
-func findEnding(h uint64) (*object, error) {
-	o, err := find(h)
-	if err == nil && o.sandbox == nil && o.process == nil {
-		return nil, fault.New(fault.Handle, fault.StageArgument, "%#x is a pool's handle: a sandbox's or program's is needed", h)
-	}
-	return o, err
-}
-
 //export msbgo_pool_create
 func msbgo_pool_create(o *C.msb_pool_options, s *C.msb_sandbox_options, p *C.msbc_place, out *C.msb_handle, e *C.msb_error) (result C.msb_result) {
 	defer guard(&result, e)

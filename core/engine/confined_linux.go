@@ -1,0 +1,11 @@
+package engine
+
+import "github.com/libmicrosandbox/microsandbox/core/cgroup"
+
+// Confined is a machine whose processes can be put into control groups of the host.
+type Confined interface {
+	// Confine moves what runs guest code, and nothing else, into a group, and
+	// ends the machine with MemoryLimit when the group's memory is used up. The
+	// group stays the caller's, who removes it after Close.
+	Confine(g *cgroup.Group) error
+}
