@@ -1,6 +1,6 @@
 # `make bench` compares with stock runsc of the same pin and writes
 # build/bench.json. ONLY=handle,burst measures only these groups of figures
-# (cold pooled standing programs handle burst density metrics mounts sizes); RUNS=5 and STREAM_MIB=64 make a
+# (cold pooled standing programs handle burst density metrics mounts vm sizes); RUNS=5 and STREAM_MIB=64 make a
 # quick smoke check: all counts scale with RUNS.
 
 RUNS ?= 20
@@ -10,10 +10,10 @@ BENCH_CFLAGS := -std=c99 -O2 -Wall -Wextra -Wpedantic -Werror
 BENCH_SRC := bench/programs
 
 .PHONY: bench bench-build
-bench: bench-build ## measure beside the peers: RUNS=20, ONLY=cold,pooled,standing,programs,handle,burst,density,metrics,mounts,sizes
+bench: bench-build ## measure beside the peers: RUNS=20, ONLY=cold,pooled,standing,programs,handle,burst,density,metrics,mounts,vm,sizes
 	build/bench/bench -runs $(RUNS) -stream $(STREAM_MIB) -only '$(ONLY)'
 
-bench-build: bench-deps lib msb node build/bench/runsc build/bench/bench \
+bench-build: bench-deps lib msb node bench-kernel build/bench/runsc build/bench/bench build/bench/vminit \
 	$(addprefix build/bench/,host killer keep guest)
 
 .PHONY: bench-deps
@@ -31,6 +31,21 @@ build/bench/runsc: go.mod go.sum
 build/bench/bench: $(wildcard bench/*.go) go.mod
 	@mkdir -p $(@D)
 	CGO_ENABLED=0 $(GO) build -o $@ ./bench
+
+build/bench/vminit: $(wildcard bench/vminit/*.go)
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $@ ./bench/vminit
+
+# The kernel of microVMs, and its image as the distribution has it for the bare machine
+# beside them. Without them that group of figures is left out.
+.PHONY: bench-kernel
+bench-kernel: msb
+	@test -s build/bench/vmlinuz -a -e $(KERNELS)/default || { \
+		mkdir -p build/bench && rm -rf build/bench/kernel && mkdir build/bench/kernel && cd build/bench/kernel && \
+		package=$$(apt-cache depends --important linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p') && \
+		apt-get -qq -o APT::Sandbox::User=root download "$$package" && dpkg-deb -x ./*.deb . && \
+		$(CURDIR)/$(MSB) kernel install --dir $(CURDIR)/$(KERNELS) --from boot/vmlinuz-* >/dev/null && \
+		cp boot/vmlinuz-* ../vmlinuz && rm -rf $(CURDIR)/build/bench/kernel; } || echo "bench: no guest kernel: microVMs are not measured"
 
 build/bench/host: $(addprefix $(BENCH_SRC)/,host.c lives.c processes.c host.h processes.h serve.h pattern.h) \
 		$(HEADERS) | lib

@@ -57,6 +57,7 @@ var groups = []group{
 	{"density", (*measurement).density},
 	{"metrics", (*measurement).metrics},
 	{"mounts", (*measurement).mounts},
+	{"vm", (*measurement).vm},
 	{"sizes", (*measurement).sizes},
 }
 

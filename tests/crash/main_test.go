@@ -40,11 +40,19 @@ func TestMain(m *testing.M) {
 // own is a host program: it creates a sandbox, says so, and waits for its death.
 func own() {
 	fmt.Println("begin", 0)
-	sb, err := harness.Begin(core.Options{
+	o := core.Options{
 		Name: os.Getenv("MSB_CRASH_NAME"), MsbPath: os.Getenv("MSB_CRASH_MSB"), StopGrace: grace,
 		State: core.State{Dir: os.Getenv("MSB_CRASH_STATE")},
 		Root:  image.Root{Kind: image.Dir, Path: os.Getenv("MSB_CRASH_ROOT")},
-	})
+	}
+	if kernel := os.Getenv("MSB_CRASH_KERNEL"); kernel != "" {
+		o.KernelPath, o.Root.Kind, o.StartTimeout = kernel, image.EROFS, 2*time.Minute
+		o.Engine = core.EngineQEMU
+		if os.Getenv("MSB_TEST_ENGINE") == core.EngineTCG.String() {
+			o.Engine = core.EngineTCG
+		}
+	}
+	sb, err := harness.Begin(o)
 	if err == nil {
 		<-sb.Ready()
 		err = sb.StartErr()
@@ -92,7 +100,12 @@ func start(t *testing.T, mode string, state core.State) *owner {
 	t.Helper()
 	o := &owner{t: t, cmd: exec.Command(os.Args[0]), state: state, name: fmt.Sprintf("crash-%d", time.Now().UnixNano())}
 	o.cmd.Env = append(os.Environ(), "MSB_CRASH_OWNER="+mode, "MSB_CRASH_NAME="+o.name, "MSB_CRASH_MSB="+harness.Binary(t),
-		"MSB_CRASH_STATE="+state.Dir, "MSB_CRASH_ROOT="+harness.DirRoot(t).Path)
+		"MSB_CRASH_STATE="+state.Dir)
+	if harness.Virtual(t) {
+		o.cmd.Env = append(o.cmd.Env, "MSB_CRASH_ROOT="+harness.Root(t).Path, "MSB_CRASH_KERNEL="+harness.Kernel(t))
+	} else {
+		o.cmd.Env = append(o.cmd.Env, "MSB_CRASH_ROOT="+harness.DirRoot(t).Path)
+	}
 	o.cmd.Stderr = os.Stderr
 	out, err := o.cmd.StdoutPipe()
 	require.NoError(t, err)

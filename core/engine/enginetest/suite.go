@@ -141,14 +141,19 @@ func (s Suite) Families(t *testing.T) {
 
 // All runs every test of the suite.
 func (s Suite) All(t *testing.T) {
-	for name, test := range map[string]func(*testing.T){
+	for name, test := range s.Tests() {
+		t.Run(name, test)
+	}
+}
+
+// Tests are the suite's, by name.
+func (s Suite) Tests() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
 		"StartErrors": s.StartErrors, "CwdWithoutPermission": s.CwdWithoutPermission, "ExactBytes": s.ExactBytes,
 		"LongArgumentList": s.LongArgumentList, "RefusesNUL": s.RefusesNUL, "ExitCodesAndSignals": s.ExitCodesAndSignals,
 		"KillEndsTheFamily": s.KillEndsTheFamily, "OtherSignals": s.OtherSignals, "SignalAll": s.SignalAll,
 		"UserGroupsUmaskAndLimits": s.UserGroupsUmaskAndLimits, "LimitsThatCannotBeSet": s.LimitsThatCannotBeSet,
 		"LimitsAreEnforced": s.LimitsAreEnforced, "ProcessorLimit": s.ProcessorLimit, "Usage": s.Usage,
 		"FamiliesThatEnd": s.FamiliesThatEnd, "LimitsAreTheProgramsOwn": s.LimitsAreTheProgramsOwn,
-	} {
-		t.Run(name, test)
 	}
 }
