@@ -25,13 +25,25 @@ func (r *Root) Audit() ([]Finding, error) {
 	var out []Finding
 	known := map[int]bool{os.Getpid(): true}
 	named := map[string]bool{}
-	for _, entry := range entries {
+	seen := map[string]bool{}
+	for len(entries) > 0 {
+		entry := entries[0]
+		entries = entries[1:]
+		if seen[entry] {
+			continue
+		}
+		seen[entry] = true
 		if !isKey(entry) && tempOwnerAlive(entry) {
 			continue // being made or removed right now
 		}
 		rec, err := r.read(entry)
-		if err == nil && rec.Momentary || err != nil && r.absent(entry) {
-			continue // the latter has just ended, or been taken from a pool
+		if err == nil && rec.Momentary {
+			continue
+		}
+		if err != nil && r.absent(entry) { // it has just ended, or has another name: taken from a pool
+			more, _ := r.entries()
+			entries = append(entries, more...)
+			continue
 		}
 		if err != nil || !rec.Supervisor.Alive() {
 			out = append(out, Finding{"directory", filepath.Join(r.dir.Name(), entry), true})
