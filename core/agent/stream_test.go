@@ -138,7 +138,7 @@ func TestStalledReader(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1<<20, n)
 	}
-	assert.Equal(t, held, heldBytes(stalled.Process))
+	assert.LessOrEqual(t, heldBytes(stalled.Process), uint64(wire.Window))
 	require.NoError(t, stalled.Signal(unix.SIGKILL))
 	require.Equal(t, syscall.SIGKILL, stalled.wait(t).Signal(), "nobody has read its output")
 }

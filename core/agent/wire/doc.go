@@ -49,11 +49,11 @@ const (
 // than MaxHostFrame, of which only Start and Configure come near.
 const (
 	HeaderSize    = 12
-	MaxData       = 32 << 10 // payload of Data
+	MaxData       = 32<<10 - HeaderSize // payload of Data: a whole frame is one buffer of virtio-serial
 	MaxGuestFrame = MaxData
 	MaxHostFrame  = 2 << 20
-	Window        = 256 << 10 // credit that the host's side of an output has at first, and at most
-	InputWindow   = 64 << 10  // the same of a program's input
+	Window        = 1 << 20   // credit that the host's side of an output has at first, and at most
+	InputWindow   = 256 << 10 // the same of a program's input
 	MaxText       = 400       // bytes of a message for people
 	MaxArgs       = 1 << 18   // entries of argv and environment together
 	MaxGroups     = 1024

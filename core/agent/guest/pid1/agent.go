@@ -15,7 +15,6 @@ type Agent struct {
 	null   int // /dev/null, for programs
 	random int // /dev/urandom
 	self   int // the agent's own executable
-	zeros  [wire.MaxData]byte
 
 	// vm: the agent is the first process of a machine, and may switch it off. Else it
 	// is one of a pid namespace, and the file systems are those of its mount namespace.

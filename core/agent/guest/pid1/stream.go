@@ -1,6 +1,8 @@
 package pid1
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/agent/wire"
@@ -47,7 +49,7 @@ func (o *output) read() bool {
 	start := len(port.out)
 	n := int(min(o.credit, wire.MaxData))
 	port.out = wire.AppendHeader(port.out, wire.Header{Kind: wire.KindData, Stream: o.stream, ID: o.p.id})
-	port.out = append(port.out, o.a.zeros[:n]...)
+	port.out = slices.Grow(port.out, n)[:len(port.out)+n]
 	got, err := unix.Read(o.fd, port.out[start+wire.HeaderSize:])
 	if got <= 0 {
 		port.out = port.out[:start]
