@@ -101,6 +101,7 @@ func processOptions(o *C.msb_process_options) (core.ProcessOptions, error) {
 		return own, err
 	}
 	own.UID, own.GID, own.WallLimit, own.OutputLimit = uint32(o.uid), uint32(o.gid), duration(o.wall_limit_ms), uint64(o.output_limit_bytes)
+	own.Window = core.TerminalSize{Rows: uint32(o.rows), Cols: uint32(o.cols)}
 	if o.flags&C.MSB_START_UMASK != 0 {
 		umask := uint32(o.umask)
 		own.Umask = &umask
@@ -171,7 +172,7 @@ func stdio(which int, s *C.msb_stdio) (core.Stdio, error) {
 		return core.Stdio{}, fault.New(fault.Invalid, fault.StageArgument, "stdio[%d]: "+format, append([]any{which}, args...)...)
 	}
 	switch {
-	case s.kind > C.MSB_STDIO_INHERIT && s.kind != C.MSB_STDIO_LOG:
+	case s.kind > C.MSB_STDIO_LOG:
 		return invalid("kind %d is not an MSB_STDIO_* value", uint32(s.kind))
 	case s.reserved != 0:
 		return invalid("reserved is %d, must be 0", uint32(s.reserved))

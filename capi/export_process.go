@@ -83,3 +83,16 @@ func msbgo_process_number(h C.msb_handle, out *C.uint64_t, e *C.msb_error) (resu
 	*out = C.uint64_t(o.process.Number())
 	return C.MSB_OK
 }
+
+//export msbgo_process_resize
+func msbgo_process_resize(h C.msb_handle, rows, cols C.uint32_t, e *C.msb_error) (result C.msb_result) {
+	defer guard(&result, e)
+	o, err := findProcess(uint64(h))
+	if err != nil {
+		return fail(e, err)
+	}
+	if err := o.process.Resize(core.TerminalSize{Rows: uint32(rows), Cols: uint32(cols)}); err != nil {
+		return fail(e, err)
+	}
+	return C.MSB_OK
+}

@@ -481,6 +481,14 @@ msb_result msb_process_number(msb_handle process, uint64_t *out, msb_error *err)
 	return msbc_settle(err, &own, msbgo_process_number(process, out, &own));
 }
 
+msb_result msb_process_resize(msb_handle process, uint32_t rows, uint32_t cols, msb_error *err)
+{
+	msb_error own;
+
+	GUARD(err);
+	return msbc_settle(err, &own, msbgo_process_resize(process, rows, cols, &own));
+}
+
 /* ---- any handle -------------------------------------------------------- */
 
 msb_result msb_kill(msb_handle handle, int32_t signo, msb_error *err)

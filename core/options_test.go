@@ -90,12 +90,12 @@ func TestProgramsAreValidated(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	assert.Equal(t, []string{"A=1"}, environment([]string{"A=1"}, true))
-	assert.Empty(t, environment(nil, true))
-	assert.Equal(t, defaultEnv, environment(nil, false))
-	assert.Equal(t, []string{defaultEnv[0], defaultEnv[2], "HOME=/x", "A=3"}, environment([]string{"HOME=/x", "A=1", "A=2", "A=3"}, false),
+	assert.Equal(t, []string{"A=1"}, environment([]string{"A=1"}, true, false))
+	assert.Empty(t, environment(nil, true, false))
+	assert.Equal(t, defaultEnv, environment(nil, false, false))
+	assert.Equal(t, []string{defaultEnv[0], defaultEnv[2], "HOME=/x", "A=3"}, environment([]string{"HOME=/x", "A=1", "A=2", "A=3"}, false, false),
 		"the last of a name wins")
-	assert.Equal(t, []string{"A=\xff="}, environment([]string{"A=\xff="}, true))
+	assert.Equal(t, []string{"A=\xff="}, environment([]string{"A=\xff="}, true, false))
 }
 
 func TestKernelPath(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/terminal"
 )
 
 // Process is a handle on a program. Safe for concurrent use.
@@ -22,8 +23,12 @@ const (
 	StdioPipe    = handle.StdioPipe
 	StdioFD      = handle.StdioFD
 	StdioInherit = handle.StdioInherit
+	StdioPty     = handle.StdioPty
 	StdioLog     = handle.StdioLog
 )
+
+// TerminalSize is that of a program's terminal, in characters.
+type TerminalSize = terminal.Size
 
 // ProcessOptions describes a program. Strings are bytes of any encoding.
 type ProcessOptions struct {
@@ -32,6 +37,7 @@ type ProcessOptions struct {
 	ClearEnv     bool     // no default environment
 	Cwd          string   // absolute; "" = the root's work directory
 	Stdio        [3]Stdio
+	Window       TerminalSize // of the terminal, where Stdio is one; a zero is 24 rows, 80 columns
 	StartTimeout time.Duration
 	UID, GID     uint32   // of the sandbox; 0 = its root
 	Groups       []uint32 // supplementary
@@ -52,6 +58,9 @@ const (
 
 // MaxArguments bounds argv, environment and directory together, in bytes.
 const MaxArguments = 1 << 20
+
+// defaultTerm is what a program with a terminal sees besides.
+const defaultTerm = "TERM=xterm"
 
 // Start starts a program and returns at once with a handle in state starting.
 func (s *Sandbox) Start(o ProcessOptions) (*Process, error) {
@@ -88,11 +97,42 @@ func (o ProcessOptions) program() (handle.Program, error) {
 		}
 	}
 	var err error
-	prog.Env = environment(o.Env, o.ClearEnv)
+	if prog.Window, err = o.window(); err != nil {
+		return prog, err
+	}
+	prog.Env = environment(o.Env, o.ClearEnv, o.Stdio[0].Kind == StdioPty)
 	if prog.Timeout, err = timeout("start_timeout_ms", o.StartTimeout, DefaultStart); err != nil {
 		return prog, err
 	}
 	return prog, o.identity(&prog)
+}
+
+// window checks that the streams are a terminal or have none, and completes its size.
+func (o ProcessOptions) window() (TerminalSize, error) {
+	terminals := 0
+	for _, s := range o.Stdio {
+		if s.Kind == StdioPty {
+			terminals++
+		}
+	}
+	size := o.Window
+	switch {
+	case terminals > 0 && o.OutputLimit > 0:
+		return size, invalid("output_limit_bytes: what a program writes to its terminal goes straight to the caller and is not counted")
+	case terminals == 0 && size != (TerminalSize{}):
+		return size, invalid("rows and cols: only a program with a terminal has them: see MSB_STDIO_PTY")
+	case terminals == 0:
+		return size, nil
+	case terminals < len(o.Stdio):
+		return size, invalid("stdio: a program has one terminal for all of stdin, stdout and stderr, or none")
+	}
+	if size.Rows == 0 {
+		size.Rows = terminal.DefaultSize.Rows
+	}
+	if size.Cols == 0 {
+		size.Cols = terminal.DefaultSize.Cols
+	}
+	return size, size.Check()
 }
 
 // identity checks and takes user, groups, umask and limits.
@@ -128,11 +168,15 @@ func (o ProcessOptions) identity(prog *handle.Program) error {
 }
 
 // environment joins the default and the given one; the last of a name wins.
-func environment(given []string, clear bool) []string {
-	all := given
+func environment(given []string, clear, terminal bool) []string {
+	var all []string
 	if !clear {
-		all = append(append([]string(nil), defaultEnv...), given...)
+		all = append(all, defaultEnv...)
+		if terminal {
+			all = append(all, defaultTerm)
+		}
 	}
+	all = append(all, given...)
 	last := make(map[string]int, len(all))
 	for i, e := range all {
 		name, _, _ := strings.Cut(e, "=")

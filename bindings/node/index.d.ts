@@ -11,6 +11,7 @@
 // Nothing here blocks the event loop. Times are milliseconds, sizes are bytes.
 // An exit code other than 0 is a value; what never started is an exception.
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 
 /** Text as UTF-8, or bytes of any encoding; no NUL bytes. */
 export type Bytes = string | Uint8Array;
@@ -155,6 +156,8 @@ export interface SpawnOptions extends ProgramOptions {
   stdin?: Stdio;
   stdout?: Stdio | "log";
   stderr?: Stdio | "log";
+  /** A terminal instead of them; true is 24 rows and 80 columns. At most 65535 each. */
+  pty?: boolean | { rows?: number; cols?: number };
 }
 
 export type Cause =
@@ -471,6 +474,12 @@ export class Pool {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** The master of a program's terminal. */
+export interface Terminal extends Duplex {
+  ref(): this;
+  unref(): this;
+}
+
 /** A program made by `spawn`. It keeps the process running until it ends, unless `unref` was called. */
 export class Process {
   private constructor();
@@ -482,9 +491,17 @@ export class Process {
   /** Read ends; null unless "pipe". A program whose output is not read stops when the pipe is full. */
   readonly stdout: Socket | null;
   readonly stderr: Socket | null;
+  /**
+   * With `pty`: what is written is typed ("\x03" is Ctrl-C), what is read is shown. It ends when
+   * nobody in the sandbox has the terminal any more. destroy() hangs up: the program gets SIGHUP.
+   */
+  readonly terminal: Terminal | null;
 
   /** The outcome, once the program has ended; output may still be in the streams. */
   wait(): Promise<Outcome>;
+
+  /** Gives the terminal a size: what is in its foreground gets SIGWINCH. False when the program has ended. */
+  resize(rows: number, cols: number): boolean;
 
   /** Sends a signal (default "SIGTERM"); false when the program has ended. */
   kill(signal?: NodeJS.Signals | number): boolean;

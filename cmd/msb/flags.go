@@ -51,11 +51,21 @@ func programFlags(f *flag.FlagSet) func(argv []string) core.ProcessOptions {
 	timeout := f.Duration("timeout", 0, "wall limit")
 	var output size
 	f.Var(&output, "output-max", "bytes of output")
+	onTerminal := f.Bool("t", false, "a terminal")
+	f.BoolVar(onTerminal, "it", false, "-i -t")
+	f.BoolVar(onTerminal, "ti", false, "-i -t")
+	f.Bool("i", false, "pass standard input on, which is always done")
 	return func(argv []string) core.ProcessOptions {
 		inherit := core.Stdio{Kind: core.StdioInherit}
 		out := inherit
 		if *log {
 			out.Kind = core.StdioLog
+		}
+		if *onTerminal {
+			inherit.Kind, out.Kind = core.StdioPty, core.StdioPty
+			if *log {
+				out.Kind = core.StdioLog // refused: a terminal is all or nothing
+			}
 		}
 		return core.ProcessOptions{
 			Argv: argv, Env: env, ClearEnv: *clear, Cwd: *cwd,

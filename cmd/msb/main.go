@@ -131,6 +131,8 @@ Options of run and exec:
                        cpu (seconds), fsize, data, stack, core, rss, memlock, as (bytes), nproc
                        or nofile; numbers or "unlimited"; may be given again
   --output-max SIZE    kill it when it has written more to stdout and stderr
+  -t                   CMD gets a terminal, which this one shows; standard input must be one
+  -i                   pass standard input on, as is done anyway: for -it
   --timeout TIME       kill CMD and all that it started after that long
 Options of all:
   --state DIR          state directory, else $MSB_HOME, else the user's own

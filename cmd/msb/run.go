@@ -64,6 +64,13 @@ func runCommand(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
+	argv := f.Args()
+	if len(argv) == 0 && !o.Detached {
+		argv = []string{shell}
+	}
+	if err := checkTerminal(program(argv), o.Detached); err != nil {
+		return fail(err)
+	}
 	signals := watchSignals()
 	sb, err := core.Create(o)
 	if err != nil {
@@ -73,12 +80,8 @@ func runCommand(args []string) int {
 		sb.Close()
 		<-sb.Done()
 	}()
-	argv := f.Args()
 	if o.Detached {
 		return runDetached(sb, program, argv)
-	}
-	if len(argv) == 0 {
-		argv = []string{shell}
 	}
 	return follow(sb, program(argv), signals)
 }
@@ -124,6 +127,9 @@ func execCommand(args []string) int {
 		fmt.Fprintln(os.Stderr, "msb exec: needs the name of a sandbox and a command: see msb help")
 		return exitUsage
 	}
+	if err := checkTerminal(program(rest[1:]), false); err != nil {
+		return fail(err)
+	}
 	signals := watchSignals()
 	sb, err := open(rest[0], state())
 	if err != nil {
@@ -153,6 +159,9 @@ const signalPatience = time.Second
 
 // follow runs a program to its end and returns msb's exit status for it.
 func follow(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.Signal) int {
+	if o.Stdio[0].Kind == core.StdioPty {
+		return followTerminal(sb, o, signals)
+	}
 	p, err := sb.Start(o)
 	if err != nil {
 		return fail(err)

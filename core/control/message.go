@@ -48,6 +48,7 @@ const (
 	Detach Type = "detach" // live on without the owner
 	Info   Type = "info"   // returns InfoReply
 	Adopt  Type = "adopt"  // AdoptRequest; owner only, once, of a sandbox that waits in a pool
+	Resize Type = "resize" // ResizeRequest
 )
 
 // Answers and events.
@@ -173,6 +174,7 @@ const (
 	StdioNull  Stdio = 0 // no descriptor
 	StdioOwn   Stdio = 1 // a descriptor that nobody else uses: may be donated
 	StdioShare Stdio = 2 // a host program's descriptor: its flags must not change
+	StdioPty   Stdio = 4 // all three: the first has the terminal's slave, which nobody else uses
 	StdioLog   Stdio = 5 // no descriptor: the sandbox's log; stdout and stderr only
 )
 
@@ -185,6 +187,13 @@ type StartReply struct {
 type SignalRequest struct {
 	Program uint64 `json:"p"`
 	Signo   int    `json:"signo"`
+}
+
+// ResizeRequest gives the terminal of a program of this client a size.
+type ResizeRequest struct {
+	Program uint64 `json:"p"`
+	Rows    uint32 `json:"rows"`
+	Cols    uint32 `json:"cols"`
 }
 
 // StopRequest ends the sandbox: TERM, Grace, KILL. A negative Grace takes the

@@ -75,6 +75,10 @@ type Program struct {
 	// O_NONBLOCK on them, so the caller never passes a host program's own
 	// open file description.
 	Stdio [3]*os.File
+	// Terminal says that Stdio is three times the slave of a pseudo-terminal, which
+	// becomes the program's controlling terminal. Only machines that are Terminals
+	// get it.
+	Terminal bool
 }
 
 // Limits of a machine; zero is none.
@@ -137,6 +141,13 @@ type Adoptable interface {
 	Healthy(ctx context.Context) error
 	// Moved tells that Config.Dir has another path now. No other call runs meanwhile.
 	Moved(dir string)
+}
+
+// Terminals is what a machine also is that can give programs a terminal.
+type Terminals interface {
+	// SignalForeground sends sig to what is in the foreground of the terminal of a
+	// program, or to the program where that is nothing. The program has a terminal.
+	SignalForeground(p Process, sig syscall.Signal) error
 }
 
 // Usage is what a machine has used since its boot.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/terminal"
 )
 
 // Program is what to run, validated and complete.
@@ -14,6 +15,7 @@ type Program struct {
 	Argv, Env []string
 	Cwd       string
 	Stdio     [3]Stdio
+	Window    terminal.Size // of the terminal, where Stdio is one
 	Timeout   time.Duration // for the start
 	UID, GID  uint32
 	Groups    []uint32
@@ -40,7 +42,8 @@ type Process struct {
 	startErr error
 	outcome  Outcome
 	number   uint64 // in the sandbox, 0 while starting
-	ends     [3]int // our pipe ends, -1 when none or taken
+	ends     [3]int // our pipe ends, -1 when none or taken; of a terminal the master is the first
+	terminal bool   // all three streams are one
 	gaveUp   bool
 }
 
@@ -51,7 +54,7 @@ func (s *Sandbox) Start(prog Program) (*Process, error) {
 		sandbox: s, ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 		state: StateStarting, ends: [3]int{-1, -1, -1},
 	}
-	kinds, fds, err := p.openStdio(prog.Stdio)
+	kinds, fds, err := p.openStdio(prog)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +277,13 @@ func (p *Process) Stdio(which int) (int, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.terminal {
+		which = 0
+	}
 	fd := p.ends[which]
+	if fd < 0 && p.terminal {
+		return -1, fault.New(fault.State, fault.StageStdio, "stdio: the master of the terminal was taken already")
+	}
 	if fd < 0 {
 		return -1, fault.New(fault.State, fault.StageStdio, "stdio %d is not a pipe, or its end was taken already", which)
 	}
@@ -315,12 +324,16 @@ const (
 	StdioPipe    uint32 = 1
 	StdioFD      uint32 = 2
 	StdioInherit uint32 = 3
+	StdioPty     uint32 = 4
 	StdioLog     uint32 = 5
 )
 
 // openStdio makes the descriptors that travel with the request.
-func (p *Process) openStdio(stdio [3]Stdio) (kinds [3]control.Stdio, fds []int, err error) {
-	for i, s := range stdio {
+func (p *Process) openStdio(prog Program) (kinds [3]control.Stdio, fds []int, err error) {
+	if prog.Stdio[0].Kind == StdioPty {
+		return p.openTerminal(prog.Window)
+	}
+	for i, s := range prog.Stdio {
 		fd := -1
 		switch s.Kind {
 		case StdioNull:

@@ -25,6 +25,7 @@ type program struct {
 
 	mu      sync.Mutex
 	process engine.Process // nil until it runs
+	screen  *screen        // nil: it has no terminal
 	kill    bool           // SIGKILL was asked for, before it ran perhaps
 	expired bool           // its wall limit came first
 	flooded bool           // its output limit came first
@@ -50,14 +51,22 @@ func (c *client) start(m *control.Message, fds []int) {
 }
 
 func checkStart(req *control.StartRequest, fds int) error {
-	want := 0
+	want, terminals := 0, 0
 	for _, kind := range req.Stdio {
-		if kind > control.StdioShare && kind != control.StdioLog {
+		switch kind {
+		case control.StdioNull, control.StdioLog:
+		case control.StdioOwn, control.StdioShare:
+			want++
+		case control.StdioPty:
+			terminals++
+		default:
 			return fault.New(fault.Invalid, fault.StageControl, "unknown kind of stdio %d", kind)
 		}
-		if kind != control.StdioNull && kind != control.StdioLog {
-			want++
-		}
+	}
+	if terminals == len(req.Stdio) {
+		want = 1
+	} else if terminals > 0 {
+		return fault.New(fault.Invalid, fault.StageControl, "%d streams of three are a terminal", terminals)
 	}
 	if want != fds {
 		return fault.New(fault.Invalid, fault.StageControl, "%d descriptors for %d streams", fds, want)
@@ -73,7 +82,7 @@ func checkStart(req *control.StartRequest, fds int) error {
 
 // run is the life of a program: start, reply, wait, event.
 func (p *program) run(request uint64, req control.StartRequest, fds []int) {
-	stdio, err := openStreams(req.Stdio, fds, p.log(), newAllowance(req.OutputLimit, p.flood))
+	stdio, err := p.openStreams(&req, fds)
 	if err != nil {
 		p.forget()
 		p.client.reply(request, nil, err)
@@ -83,6 +92,7 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	process, err := p.client.s.machine.Start(context.Background(), engine.Program{
 		Argv: texts(req.Argv), Env: texts(req.Env), Cwd: string(req.Cwd), Stdio: stdio.guest,
 		UID: req.UID, GID: req.GID, Groups: req.Groups, Umask: req.Umask, Rlimits: rlimits(req.Rlimits),
+		Terminal: stdio.screen != nil,
 	})
 	if err != nil {
 		stdio.close()
@@ -96,6 +106,9 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 	p.started(process)
 	p.note(&req, "%s started, process %d", launch.Quote(req.Argv[0]), process.PID())
 	p.client.reply(request, control.StartReply{Number: p.number}, nil)
+	if stdio.screen != nil {
+		go stdio.screen.forward(process) // until its close
+	}
 	stop := p.limitWall(req.WallLimit, process)
 	status, err := process.Wait()
 	stop()
@@ -108,6 +121,7 @@ func (p *program) run(request uint64, req control.StartRequest, fds []int) {
 		p.client.s.met(event.Limits | handle.LimitOf(event.Cause))
 		p.client.post(control.Exited, event)
 	}
+	stdio.screen.close()
 	if err != nil || status.Signaled() && status.Signal() == syscall.SIGKILL {
 		p.client.s.awaitMachine()
 	}

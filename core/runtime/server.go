@@ -109,6 +109,12 @@ func (c *client) handle(m *control.Message) (any, error) {
 		}
 		c.s.end(handle.CauseStopped, req.Grace)
 		return control.StopReply{Ending: true}, nil
+	case control.Resize:
+		var req control.ResizeRequest
+		if err := m.Into(&req); err != nil {
+			return nil, malformed(err)
+		}
+		return nil, c.resize(req)
 	case control.Drain:
 		var req control.DrainRequest
 		if err := m.Into(&req); err != nil {

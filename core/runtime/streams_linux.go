@@ -17,6 +17,27 @@ type streams struct {
 	guest  [3]*os.File
 	relays []*relay
 	output *allowance // nil: any amount
+	screen *screen    // nil: no terminal
+}
+
+// openStreams takes ownership of fds.
+func (p *program) openStreams(req *control.StartRequest, fds []int) (*streams, error) {
+	if req.Stdio[0] != control.StdioPty {
+		return openStreams(req.Stdio, fds, p.log(), newAllowance(req.OutputLimit, p.flood))
+	}
+	screen, err := p.client.s.openScreen(fds[0])
+	if err != nil {
+		return nil, err
+	}
+	s := &streams{screen: screen}
+	if s.guest, err = screen.guest(); err != nil {
+		screen.close()
+		return nil, fault.Wrap(err, fault.IO, fault.StageStdio, "terminal")
+	}
+	p.mu.Lock()
+	p.screen = screen
+	p.mu.Unlock()
+	return s, nil
 }
 
 // openStreams takes ownership of fds. A descriptor that the host program shares
@@ -176,6 +197,7 @@ func (s *streams) close() {
 	for _, r := range s.relays {
 		r.stop()
 	}
+	s.screen.close()
 }
 
 // flush runs after the program's end: what it wrote reaches its place before its

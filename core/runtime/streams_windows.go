@@ -18,6 +18,7 @@ type streams struct {
 	guest  [3]*os.File
 	relays []*relay
 	output *allowance // of stdout and stderr together; nil: without end
+	screen *screen    // nil: there are no terminals
 }
 
 // openStreams takes ownership of handles. What the host program shares goes to the

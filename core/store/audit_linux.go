@@ -90,10 +90,10 @@ func (r *Root) Audit() ([]Finding, error) {
 }
 
 // engines finds the engines' processes of this root, which carry its path on
-// their command line.
+// their command line, and the helpers of terminals, which carry its label.
 func (r *Root) engines() []Process {
 	var out []Process
-	prefix := []byte(r.dir.Name() + "/")
+	prefix, label := []byte(r.dir.Name()+"/"), []byte("msb-terminal\x00"+Labels(r.path, 0)[0]+"\x00")
 	procs, _ := os.ReadDir("/proc")
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
@@ -101,7 +101,8 @@ func (r *Root) engines() []Process {
 			continue
 		}
 		argv, _ := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if !bytes.HasPrefix(argv, []byte("runsc-")) || !bytes.Contains(argv, prefix) {
+		engine := bytes.HasPrefix(argv, []byte("runsc-")) && bytes.Contains(argv, prefix)
+		if !engine && !bytes.Equal(argv, label) {
 			continue
 		}
 		if p, err := process.Of(pid); err == nil {

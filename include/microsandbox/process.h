@@ -12,6 +12,7 @@ extern "C" {
 #define MSB_STDIO_PIPE    1  /* a pipe; msb_process_stdio gives the caller's end */
 #define MSB_STDIO_FD      2  /* the caller's descriptor `fd`; its flags stay as they are */
 #define MSB_STDIO_INHERIT 3  /* the caller's own descriptor 0, 1 or 2 */
+#define MSB_STDIO_PTY     4  /* a terminal: all three streams or none; msb_process_stdio gives its master */
 #define MSB_STDIO_LOG     5  /* stdout and stderr: the sandbox's log; see msb_logs_open */
 
 typedef struct msb_stdio {
@@ -38,7 +39,8 @@ typedef struct msb_rlimit {
  *   argv              (required) NULL-terminated; argv[0] is looked up in the
  *                     guest's PATH unless it has a '/'
  *   env               NULL-terminated NAME=VALUE; added to the default
- *                     PATH, HOME=/root and LANG=C.UTF-8
+ *                     PATH, HOME=/root and LANG=C.UTF-8, and TERM=xterm with
+ *                     MSB_STDIO_PTY
  *   cwd               the root's work directory: /work for MSB_ROOT_HOST, else /
  *   stdio             /dev/null
  *   start_timeout_ms  30000
@@ -53,8 +55,17 @@ typedef struct msb_rlimit {
  *   output_limit_bytes  none; else SIGKILL to the program and all that it started
  *                     when they have written more to its stdout and stderr together;
  *                     that many bytes reach their place. The supervisor then copies
- *                     what goes to pipes and descriptors
+ *                     what goes to pipes and descriptors; not with MSB_STDIO_PTY
+ *   rows, cols        24 and 80 with MSB_STDIO_PTY, at most 65535; without it
+ *                     they must be 0
  * argv, env and cwd together are at most 1 MiB.
+ *
+ * With MSB_STDIO_PTY the program leads a session whose controlling terminal is the
+ * slave of a pseudo-terminal. The caller has the only master: what is written to it
+ * is typed, Ctrl-C, Ctrl-\ and Ctrl-Z signal what is in the foreground of the guest,
+ * and closing it, the caller's death too, is the hang-up: the program gets SIGHUP.
+ * Reading it gives EIO, Linux's end of file, when nobody has the slave open any more.
+ * docs/terminals.md has more.
  */
 typedef struct msb_process_options {
 	uint32_t size;
@@ -74,10 +85,12 @@ typedef struct msb_process_options {
 	uint32_t reserved;
 	int64_t wall_limit_ms;
 	uint64_t output_limit_bytes;
+	uint32_t rows;
+	uint32_t cols;
 } msb_process_options;
 #define MSB_PROCESS_OPTIONS_INIT \
 	{ (uint32_t)sizeof(msb_process_options), 0, 0, 0, 0, { {0, 0, 0}, {0, 0, 0}, {0, 0, 0} }, 0, \
-	  0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
  * Starts a program. Any number may run at once. Allowed while the sandbox is
@@ -86,7 +99,7 @@ typedef struct msb_process_options {
  * closed with msb_close.
  * Expect: EXEC (stage EXEC: sys_errno ENOENT, EACCES, ENOEXEC, …; stage CWD:
  * the working directory; EPERM for a limit above the sandbox's), STATE (draining),
- * UNSUPPORTED (another rlimit), DONE, GONE, LIMIT, TIMED_OUT, CANCELED,
+ * UNSUPPORTED (another rlimit; an engine without terminals), DONE, GONE, LIMIT, TIMED_OUT, CANCELED,
  * CLOSED (msb_cancel or msb_close on the sandbox meanwhile: the program is killed).
  */
 MSB_API msb_result msb_process_start(msb_handle sandbox, const msb_process_options *options, msb_handle *out,
@@ -96,9 +109,18 @@ MSB_API msb_result msb_process_start(msb_handle sandbox, const msb_process_optio
  * Gives the caller's end of a pipe: which is 0 (write end of its stdin), 1 or 2
  * (read ends). Each can be taken once, then it is the caller's to close; one
  * that was never taken is closed with the handle. Works at once after an
- * asynchronous start. Expect: STATE (not a pipe, or taken already).
+ * asynchronous start. Of a terminal there is one end, the master, whatever which is.
+ * Expect: STATE (not a pipe, or taken already).
  */
 MSB_API msb_result msb_process_stdio(msb_handle process, uint32_t which, msb_os_fd *out, msb_error *err);
+
+/*
+ * Gives the terminal of a program a size in characters, 1 to 65535 each: what is in
+ * its foreground gets SIGWINCH. TIOCSWINSZ on the master does the same. Blocks up to
+ * 10 s. Expect: STATE (no terminal, hung up, or the program is still starting), DONE,
+ * GONE, TIMED_OUT.
+ */
+MSB_API msb_result msb_process_resize(msb_handle process, uint32_t rows, uint32_t cols, msb_error *err);
 
 /*
  * The program's number in its sandbox, by which the log knows it: see

@@ -25,7 +25,7 @@ func TestThreatModelNamesTheProbes(t *testing.T) {
 		assert.False(t, exists[p.name], "two probes are called %q", p.name)
 		exists[p.name] = true
 	}
-	for _, file := range []string{"root", "mount", "stdio", "neighbour", "harm"} {
+	for _, file := range []string{"root", "mount", "stdio", "terminal", "neighbour", "harm"} {
 		source, err := os.ReadFile(file + "_test.go")
 		require.NoError(t, err)
 		for _, m := range testName.FindAllStringSubmatch(string(source), -1) {

@@ -154,7 +154,7 @@ func TestNumbersAreThoseOfTheGoSide(t *testing.T) {
 		"MSB_INFO_ATTACHED": int64(core.FlagAttached), "MSB_INFO_OWNER": int64(core.FlagOwner),
 		"MSB_STDIO_NULL": int64(core.StdioNull), "MSB_STDIO_PIPE": int64(core.StdioPipe),
 		"MSB_STDIO_FD": int64(core.StdioFD), "MSB_STDIO_INHERIT": int64(core.StdioInherit),
-		"MSB_STDIO_LOG": int64(core.StdioLog),
+		"MSB_STDIO_LOG": int64(core.StdioLog), "MSB_STDIO_PTY": int64(core.StdioPty),
 
 		"MSB_CAUSE_UNKNOWN": int64(handle.CauseUnknown), "MSB_CAUSE_EXITED": int64(handle.CauseExited),
 		"MSB_CAUSE_SIGNALED": int64(handle.CauseSignaled), "MSB_CAUSE_SANDBOX_ENDED": int64(handle.CauseSandboxEnded),

@@ -59,7 +59,7 @@ export const ROOTS = ["host", "dir", "erofs"];
 /** The resource limits of setrlimit(2), by Linux's number, as msb_rlimit has them. */
 export const RLIMITS = ["cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as"];
 
-export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, log: 5 };
+export const STDIO = { ignore: 0, pipe: 1, fd: 2, inherit: 3, pty: 4, log: 5 };
 /** MSB_MOUNT_* that are kinds, by number. */
 export const MOUNTS = ["bind", "tmpfs", "erofs", "disk"];
 /** MSB_MOUNT_* that are flags. */

@@ -47,10 +47,10 @@ function find(name) {
 // Every function of the addon, with its error objects turned into exceptions.
 const call = (name) => {
   let native;
-  return (a, b) => {
+  return (...args) => {
     native ??= find(name);
     try {
-      return native(a, b);
+      return native(...args);
     } catch (error) {
       throw fromNative(error);
     }
@@ -82,6 +82,7 @@ export const native = {
   processStart: call("processStart"),
   processStdio: call("processStdio"),
   processNumber: call("processNumber"),
+  processResize: call("processResize"),
   kill: call("kill"),
   tryWait: call("tryWait"),
   fd: call("fd"),

@@ -236,11 +236,31 @@ function rlimitsOf(rlimits) {
   });
 }
 
+/** Rows or columns of a terminal. */
+export function sideOf(name, value) {
+  if (!(Number.isInteger(value) && value >= 1 && value <= 65535)) throw invalid(`${name} must be a number from 1 to 65535`);
+  return value;
+}
+
+/** A terminal takes the place of all three streams. */
+function terminalOf(pty, streams) {
+  if (streams.some((value) => value !== undefined)) throw invalid("pty: stdin, stdout and stderr are the terminal");
+  if (pty !== true && (pty === null || typeof pty !== "object")) throw invalid("pty must be true, or {rows, cols}");
+  const { rows = 24, cols = 80, ...rest } = pty === true ? {} : pty;
+  refuseUnknown(rest);
+  return { rows: sideOf("rows", rows), cols: sideOf("cols", cols), stdio: Array(3).fill([STDIO.pty, 0]) };
+}
+
+function streamsOf([stdin = "pipe", stdout = "pipe", stderr = "pipe"]) {
+  return { stdio: [stdioOf("stdin", stdin), stdioOf("stdout", stdout), stdioOf("stderr", stderr)] };
+}
+
 export function processOptions(argv, {
-  env, clearEnv = false, cwd, startTimeout, stdin = "pipe", stdout = "pipe", stderr = "pipe",
+  env, clearEnv = false, cwd, startTimeout, stdin, stdout, stderr, pty = false,
   uid, gid, groups, umask, rlimits, wallLimit, outputLimit, ...rest
 }) {
   refuseUnknown(rest);
+  const streams = [stdin, stdout, stderr];
   return {
     argv,
     env: environment(env),
@@ -255,12 +275,13 @@ export function processOptions(argv, {
     wallLimitMs: positive("wallLimit", wallLimit),
     outputLimitBytes: positive("outputLimit", outputLimit),
     stdio: [stdioOf("stdin", stdin), stdioOf("stdout", stdout), stdioOf("stderr", stderr)],
+    ...(pty === false ? streamsOf(streams) : terminalOf(pty, streams)),
   };
 }
 
 /** What run adds to the options of a program. */
 export function checkRunOptions({ timeout, maxOutput, input, ...options }) {
-  for (const name of ["stdin", "stdout", "stderr"]) {
+  for (const name of ["stdin", "stdout", "stderr", "pty"]) {
     if (name in options) throw invalid(`run collects the output itself: use spawn for ${name}`);
   }
   if (timeout !== undefined && !(timeout > 0 && timeout <= LONGEST_MS)) {

@@ -6,11 +6,16 @@ export class Process {
     this.#program = program;
     this.number = program.number;
     [this.stdin, this.stdout, this.stderr] = program.pipes.map((pipe) => pipe?.socket ?? null);
+    this.terminal = program.terminal?.socket ?? null;
   }
 
   /** The outcome, once the program has ended. Output may still be in the streams. */
   wait() {
     return this.#program.outcome();
+  }
+
+  resize(rows, cols) {
+    return this.#program.resize(rows, cols);
   }
 
   kill(signal = "SIGTERM") {

@@ -5,7 +5,8 @@ import { Socket } from "node:net";
 import { fromNative, invalid } from "./errors.js";
 import { CAUSES, EVENT, LIMITS, STDIO, signalName, signalNumber } from "./names.js";
 import { native } from "./native.js";
-import { processOptions } from "./options.js";
+import { processOptions, sideOf } from "./options.js";
+import { Terminal } from "./terminal.js";
 import { Watch } from "./watch.js";
 
 /** An outcome as callers see it. */
@@ -49,6 +50,16 @@ function openStream(handle, which) {
   }
 }
 
+function openTerminal(handle) {
+  const fd = native.processStdio(handle, 0);
+  try {
+    return { fd, socket: new Terminal(fd) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
 export class Program {
   #handle;
   #done;
@@ -59,11 +70,14 @@ export class Program {
     this.#handle = native.processStart(sandbox, given);
     /** {fd, socket} of stdin, stdout and stderr, or null where there is no pipe. */
     this.pipes = [null, null, null];
+    /** A terminal takes their place; {socket} or null. */
+    this.terminal = null;
     /** What the log calls the program; 0 while it is starting, or when it never ran. */
     this.number = 0;
     try {
       this.#done = new Watch(this.#handle, EVENT.done);
       given.stdio.forEach(([kind], which) => {
+        if (kind === STDIO.pty && which === 0) this.terminal = openTerminal(this.#handle);
         if (kind === STDIO.pipe) this.pipes[which] = openStream(this.#handle, which);
       });
     } catch (error) {
@@ -109,7 +123,18 @@ export class Program {
   }
 
   destroyPipes() {
-    for (const pipe of this.pipes) pipe?.socket.destroy();
+    for (const pipe of this.#streams()) pipe?.socket.destroy();
+  }
+
+  #streams() {
+    return [...this.pipes, this.terminal];
+  }
+
+  /** Gives the terminal a size; false when the program has ended. */
+  resize(rows, cols) {
+    const size = [sideOf("rows", rows), sideOf("cols", cols)];
+    if (this.terminal === null) throw invalid("resize: the program has no terminal");
+    return !this.#ended && request(() => native.processResize(this.#handle, ...size));
   }
 
   /** Resolves when the program runs (or has run); rejects when it could not be started. */
@@ -146,11 +171,11 @@ export class Program {
 
   ref() {
     this.#done.ref();
-    for (const pipe of this.pipes) pipe?.socket.ref();
+    for (const pipe of this.#streams()) pipe?.socket.ref();
   }
 
   unref() {
     this.#done.unref();
-    for (const pipe of this.pipes) pipe?.socket.unref();
+    for (const pipe of this.#streams()) pipe?.socket.unref();
   }
 }

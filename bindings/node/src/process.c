@@ -112,6 +112,8 @@ static int get_process_options(napi_env env, scratch *memory, napi_value object,
 	    !get_bytes_property(env, memory, object, "cwd", &out->cwd) ||
 	    !get_int64_property(env, object, "clearEnv", &clear_env) ||
 	    !get_int64_property(env, object, "startTimeoutMs", &out->start_timeout_ms) ||
+	    !get_uint32_property(env, object, "rows", &out->rows) ||
+	    !get_uint32_property(env, object, "cols", &out->cols) ||
 	    !get_stdio(env, object, out->stdio))
 		return 0;
 	out->flags = MSB_START_ASYNC | (clear_env ? MSB_START_CLEAR_ENV : 0);
@@ -162,6 +164,22 @@ static napi_value process_stdio(napi_env env, napi_callback_info info)
 	return number(env, fd);
 }
 
+/* processResize(process, rows, cols) */
+static napi_value process_resize(napi_env env, napi_callback_info info)
+{
+	msb_error err = MSB_ERROR_INIT;
+	msb_handle handle;
+	int64_t rows, cols;
+	napi_value args[3];
+
+	if (!get_args(env, info, args, 3) || !get_handle(env, args[0], &handle) ||
+	    !get_int64(env, args[1], "rows", &rows) || !get_int64(env, args[2], "cols", &cols))
+		return NULL;
+	if (msb_process_resize(handle, (uint32_t)rows, (uint32_t)cols, &err) != MSB_OK)
+		throw_error(env, &err);
+	return NULL;
+}
+
 /* processNumber(process): what the log calls it; 0 while it is starting. */
 static napi_value process_number(napi_env env, napi_callback_info info)
 {
@@ -182,6 +200,7 @@ static napi_value process_number(napi_env env, napi_callback_info info)
 const napi_property_descriptor process_functions[] = {
 	FUNCTION("processStart", process_start),
 	FUNCTION("processStdio", process_stdio),
+	FUNCTION("processResize", process_resize),
 	FUNCTION("processNumber", process_number),
 	FUNCTIONS_END,
 };

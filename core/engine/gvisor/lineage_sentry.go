@@ -49,6 +49,8 @@ type family struct {
 	cpu     time.Duration // of members that have ended
 	peak    uint64        // largest resident size of a member that has ended
 	flags   uint64        // of frameEnded
+
+	foreground *kernel.ProcessGroup // of the program's terminal when it ended; nil: none
 }
 
 const lineageName = "microsandbox"
@@ -205,9 +207,13 @@ func (l *lineage) TaskExit(ctx context.Context, _ seccheck.FieldSet, _ *pb.TaskE
 			if filesFull(t) {
 				flags |= flagFilesFull
 			}
+			foreground := foregroundOf(t.ThreadGroup())
 			l.mu.Lock()
 			f.peak = max(f.peak, peak)
 			f.flags |= flags
+			if f.program == t.ThreadGroup() {
+				f.foreground = foreground
+			}
 			l.mu.Unlock()
 		}
 	}
@@ -246,7 +252,25 @@ func (l *lineage) leave(tg *kernel.ThreadGroup) {
 	if l.programs[f.pid] == f {
 		delete(l.programs, f.pid)
 	}
+	if f.foreground != nil {
+		go f.foreground.SendSignal(kernel.SignalInfoPriv(linux.SIGHUP)) // takes a lock that is held here
+	}
 	l.send(frame{kind: frameEnded, pid: f.pid, a: uint64(all), b: uint64(own), c: f.peak, flags: f.flags})
+}
+
+// foregroundOf returns what is in the foreground of a process's controlling terminal.
+// When the process for which a terminal was made ends, that gets SIGHUP: Linux does
+// so by itself, gVisor does not.
+func foregroundOf(tg *kernel.ThreadGroup) *kernel.ProcessGroup {
+	tty := tg.TTY()
+	if tty == nil {
+		return nil
+	}
+	group, err := tg.ForegroundProcessGroup(tty)
+	if err != nil {
+		return nil
+	}
+	return group
 }
 
 func cpuTime(tg *kernel.ThreadGroup) time.Duration {

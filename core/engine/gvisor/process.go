@@ -152,7 +152,7 @@ func checkProgram(p engine.Program) error {
 // program that leaves uid 0 keeps the bounding set only.
 func (m *machine) execArgs(p engine.Program) control.ExecArgs {
 	args := control.ExecArgs{
-		ContainerID: m.id, Capabilities: m.caps, KUID: auth.KUID(p.UID), KGID: auth.KGID(p.GID),
+		ContainerID: m.id, StdioIsPty: p.Terminal, Capabilities: m.caps, KUID: auth.KUID(p.UID), KGID: auth.KGID(p.GID),
 	}
 	for _, gid := range p.Groups {
 		args.ExtraKGIDs = append(args.ExtraKGIDs, auth.KGID(gid))

@@ -49,6 +49,7 @@ static void refuse_all(msb_handle s, msb_handle p)
 	CHECK_RESULT(msb_process_start(s, &po, &out, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_process_stdio(p, 1, &fd, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_process_number(p, &number, &err), MSB_E_FORKED, &err);
+	CHECK_RESULT(msb_process_resize(p, 24, 80, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_kill(s, 9, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_wait(p, -1, &outcome, &err), MSB_E_FORKED, &err);
 	CHECK_RESULT(msb_try_wait(p, &done, &outcome, &err), MSB_E_FORKED, &err);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -254,4 +255,23 @@ PROBE(harm_listen)
 	while (read(0, &c, 1) > 0)
 		;
 	return caught ? reached("%d signals", (int)caught) : denied("no signal");
+}
+
+/* harm_window: changes the size of its terminal for a second. */
+PROBE(harm_window)
+{
+	struct winsize size = { 24, 80, 0, 0 };
+	struct timespec now, end;
+	long count = 0;
+	signal(SIGWINCH, SIG_IGN);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec++;
+	do {
+		size.ws_row = size.ws_row == 24 ? 25 : 24;
+		if (ioctl(0, TIOCSWINSZ, &size))
+			return denied("ioctl after %ld", count);
+		count++;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+	return reached("changes %ld", count);
 }

@@ -333,6 +333,22 @@ def stdio(values: Sequence[Stdio]) -> list[tuple[int, int]]:
     return pairs
 
 
+def terminal(stdio_kinds: Sequence[Stdio]) -> list[tuple[int, int]]:
+    """stdio of a program with a terminal, which takes the place of all three."""
+    if any(kind is not DEVNULL for kind in stdio_kinds):
+        raise ValueError("pty: stdin, stdout and stderr are the terminal")
+    return [(_ffi.STDIO_PTY, 0)] * 3
+
+
+def side(number: Optional[int], what: str) -> int:
+    """Rows or columns of a terminal; 0 is the default."""
+    if number is None:
+        return 0
+    if not 1 <= number <= 65535:
+        raise ValueError(f"{what} is not between 1 and 65535: {number}")
+    return number
+
+
 def _identity(number: int, what: str) -> int:
     if not 0 <= number < 2**32:
         raise ValueError(f"{what} is out of range: {number}")
@@ -368,8 +384,11 @@ def process(
     rlimits: Optional[Mapping[Resource, Limit]] = None,
     wall_limit: Optional[float] = None,
     output_limit: int = 0,
+    pty: bool = False,
+    rows: Optional[int] = None,
+    cols: Optional[int] = None,
 ) -> _ffi.ProcessArguments:
-    """See ProgramOptions."""
+    """See ProgramOptions and spawn."""
     if not 0 <= output_limit < 2**64:
         raise ValueError(f"output_limit is out of range: {output_limit}")
     if umask is not None and not 0 <= umask <= 0o777:
@@ -379,7 +398,7 @@ def process(
         env=variables(env),
         clear_env=clear_env,
         cwd=_optional(cwd, "cwd"),
-        stdio=stdio(stdio_kinds),
+        stdio=terminal(stdio_kinds) if pty else stdio(stdio_kinds),
         start_timeout_ms=limit(start_timeout, "start_timeout"),
         uid=_identity(uid, "uid"),
         gid=_identity(gid, "gid"),
@@ -388,4 +407,6 @@ def process(
         rlimits=resource_limits(rlimits),
         wall_limit_ms=limit(wall_limit, "wall_limit"),
         output_limit_bytes=output_limit,
+        rows=side(rows, "rows"),
+        cols=side(cols, "cols"),
     )

@@ -7,7 +7,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Tuple
 
-from . import _arguments, _ffi, _steps
+from . import _arguments, _base, _ffi, _steps
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._closing import AsyncClosing
 from ._handle import Handle
@@ -52,10 +52,11 @@ class _Pipe(asyncio.StreamReaderProtocol):
 _Stream = Tuple[asyncio.BaseTransport, _Pipe]
 
 
-async def _connect(process: Handle, which: int) -> _Stream:
+async def _connect(fd: int, which: int) -> _Stream:
+    """Takes the descriptor over."""
     loop = asyncio.get_running_loop()
     protocol = _Pipe(loop)
-    file = os.fdopen(_ffi.process_stdio(process.raw(), which), "rb" if which else "wb", 0)
+    file = os.fdopen(fd, "rb" if which else "wb", 0)
     try:
         connect = loop.connect_read_pipe if which else loop.connect_write_pipe
         transport, _ = await connect(lambda: protocol, file)
@@ -69,7 +70,7 @@ class AsyncProcess(ProcessBase):
     """A program in a sandbox.
 
     stdin is a StreamWriter, stdout and stderr are StreamReaders, where PIPE was
-    asked for, else None. Leaving its `async with` block kills the program if it
+    asked for, else None; of a terminal stdin and stdout are its two directions. Leaving its `async with` block kills the program if it
     still runs; close() does not.
     """
 
@@ -82,15 +83,20 @@ class AsyncProcess(ProcessBase):
         self._streams: list[_Stream] = []
 
     @classmethod
-    async def attach(cls, handle: Handle, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio]) -> Self:
+    async def attach(
+        cls, handle: Handle, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio], pty: bool
+    ) -> Self:
         """For AsyncSandbox.spawn."""
         self = cls(handle, argv)
+        pipes = [which for which, kind in enumerate(stdio) if kind == PIPE]
+        fd = -1
         try:
-            for which, kind in enumerate(stdio):
-                if kind == PIPE:
-                    transport, protocol = await _connect(handle, which)
-                    self._streams.append((transport, protocol))
-                    self._offer(which, transport, protocol)
+            for which in (1, 0) if pty else pipes:
+                # Each direction of a terminal has a descriptor of its own.
+                fd = os.dup(fd) if pty and fd >= 0 else _ffi.process_stdio(handle.raw(), which)
+                transport, protocol = await _connect(fd, which)
+                self._streams.append((transport, protocol))
+                self._offer(which, transport, protocol)
         except BaseException:
             await self.close()
             raise
@@ -212,15 +218,22 @@ class AsyncSandbox(SandboxBase, AsyncClosing):
         stdin: Stdio = DEVNULL,
         stdout: Stdio = DEVNULL,
         stderr: Stdio = DEVNULL,
+        pty: bool = False,
+        rows: Optional[int] = None,
+        cols: Optional[int] = None,
         **options: Unpack[ProgramOptions],
     ) -> AsyncProcess:
         """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, LOG, a descriptor or a file.
 
-        See ProgramOptions for the other arguments.
+        With `pty` it gets a terminal instead, of `rows` (24) and `cols` (80). What is
+        written to the stdin of the Process is typed (b"\\x03" is Ctrl-C), stdout has
+        what is shown, and closing both hangs up. See ProgramOptions for the other
+        arguments.
         """
         stdio = (stdin, stdout, stderr)
-        handle = await _steps.run_async(self._start(argv, stdio, options))
-        return await AsyncProcess.attach(handle, argv, stdio)
+        terminal = _base.window(pty, rows, cols)
+        handle = await _steps.run_async(self._start(argv, stdio, terminal, options))
+        return await AsyncProcess.attach(handle, argv, stdio, pty)
 
     async def info(self) -> SandboxInfo:
         """What the sandbox is and does now."""

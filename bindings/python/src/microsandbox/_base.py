@@ -30,6 +30,15 @@ MAX_OUTPUT = 64 << 20
 START_SECONDS = 30.0  # the header's default of start_timeout_ms
 
 
+def window(
+    pty: bool, rows: Optional[int], cols: Optional[int]
+) -> Optional[tuple[Optional[int], Optional[int]]]:
+    """The size of a terminal; None is no terminal."""
+    if not pty and (rows is not None or cols is not None):
+        raise ValueError("rows and cols are a terminal's: pty is needed")
+    return (rows, cols) if pty else None
+
+
 def create(arguments: _ffi.SandboxArguments) -> Steps[Handle]:
     """Creates a sandbox; when that fails or is interrupted, nothing is left."""
     stored = bool(arguments.flags & _ffi.CREATE_STORED)
@@ -172,9 +181,16 @@ class SandboxBase:
         return _program.run(self._handle, arguments, data, timeout, max_output)
 
     def _start(
-        self, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio], options: ProgramOptions
+        self,
+        argv: Argv,
+        stdio: tuple[Stdio, Stdio, Stdio],
+        terminal: Optional[tuple[Optional[int], Optional[int]]],
+        options: ProgramOptions,
     ) -> Steps[Handle]:
-        arguments = _arguments.process(argv, stdio_kinds=stdio, **options)
+        rows, cols = terminal or (None, None)
+        arguments = _arguments.process(
+            argv, stdio_kinds=stdio, pty=terminal is not None, rows=rows, cols=cols, **options
+        )
         return _program.start(self._handle, arguments)
 
     def __repr__(self) -> str:
@@ -207,6 +223,15 @@ class ProcessBase:
     def send_signal(self, signo: int) -> None:
         """Sends a Linux signal, 1 to 64; DoneError when the program has ended."""
         _ffi.kill(self._handle.raw(), int(signo))
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Gives the terminal a size: what is in its foreground gets SIGWINCH.
+
+        StateError without a terminal, DoneError when the program has ended.
+        """
+        _ffi.process_resize(
+            self._handle.raw(), _arguments.side(rows, "rows"), _arguments.side(cols, "cols")
+        )
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)

@@ -47,6 +47,7 @@ LOGS_FOLLOW = 1
 EVENT_READY = 1
 EVENT_DONE = 2
 STDIO_NULL, STDIO_PIPE, STDIO_FD, STDIO_INHERIT = range(4)
+STDIO_PTY = 4
 STDIO_LOG = 5
 
 _u32, _i32, _u64, _i64 = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.c_int64
@@ -79,6 +80,7 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_sandbox_disarm": [_u64],
     "msb_process_start": [_u64, _p(ProcessOptions), _p(_u64)],
     "msb_process_stdio": [_u64, _u32, _p(_i32)],
+    "msb_process_resize": [_u64, _u32, _u32],
     "msb_process_number": [_u64, _p(_u64)],
     "msb_kill": [_u64, _i32],
     "msb_wait": [_u64, _i64, _p(Outcome)],
@@ -464,6 +466,8 @@ class ProcessArguments(NamedTuple):
     rlimits: Sequence[tuple[int, int, int]] = ()  # resource, soft, hard
     wall_limit_ms: int = 0
     output_limit_bytes: int = 0
+    rows: int = 0
+    cols: int = 0
 
 
 def process_start(sandbox: int, arguments: ProcessArguments) -> int:
@@ -477,6 +481,7 @@ def process_start(sandbox: int, arguments: ProcessArguments) -> int:
     for slot, (kind, fd) in zip(options.stdio, arguments.stdio):
         slot.kind, slot.fd = kind, fd
     options.start_timeout_ms = arguments.start_timeout_ms
+    options.rows, options.cols = arguments.rows, arguments.cols
     _limits(options, arguments)
     out = _u64()
     _call("msb_process_start", sandbox, ctypes.byref(options), ctypes.byref(out))
@@ -501,6 +506,10 @@ def process_stdio(process: int, which: int) -> int:
     out = _i32(-1)
     _call("msb_process_stdio", process, which, ctypes.byref(out))
     return out.value
+
+
+def process_resize(process: int, rows: int, cols: int) -> None:
+    _call("msb_process_resize", process, rows, cols)
 
 
 def process_number(process: int) -> int:

@@ -228,6 +228,8 @@ class ProcessOptions(ctypes.Structure):
         ("reserved", _u32),
         ("wall_limit_ms", _i64),
         ("output_limit_bytes", _u64),
+        ("rows", _u32),
+        ("cols", _u32),
     ]
 
 

@@ -7,7 +7,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Optional, cast
 
-from . import _arguments, _ffi, _steps
+from . import _arguments, _base, _ffi, _steps, _terminal
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._closing import Closing
 from ._handle import Handle
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 class Process(ProcessBase):
     """A program in a sandbox.
 
-    stdin, stdout and stderr are binary files where PIPE was asked for, else None.
+    stdin, stdout and stderr are binary files where PIPE was asked for, else None; of a
+    terminal stdin and stdout are its two directions.
     Leaving its `with` block kills the program if it still runs; close() does not.
     """
 
@@ -43,7 +44,9 @@ class Process(ProcessBase):
     stdout: Optional[BinaryIO] = None
     stderr: Optional[BinaryIO] = None
 
-    def __init__(self, handle: Handle, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio]) -> None:
+    def __init__(
+        self, handle: Handle, argv: Argv, stdio: tuple[Stdio, Stdio, Stdio], pty: bool
+    ) -> None:
         super().__init__(handle, argv)
 
         def end(which: int, mode: str) -> Optional[BinaryIO]:
@@ -52,6 +55,9 @@ class Process(ProcessBase):
             return cast(BinaryIO, open(_ffi.process_stdio(handle.raw(), which), mode))
 
         try:
+            if pty:
+                self.stdin, self.stdout = _terminal.directions(_ffi.process_stdio(handle.raw(), 0))
+                return
             self.stdin = end(0, "wb")
             self.stdout = end(1, "rb")
             self.stderr = end(2, "rb")
@@ -162,15 +168,22 @@ class Sandbox(SandboxBase, Closing):
         stdin: Stdio = DEVNULL,
         stdout: Stdio = DEVNULL,
         stderr: Stdio = DEVNULL,
+        pty: bool = False,
+        rows: Optional[int] = None,
+        cols: Optional[int] = None,
         **options: Unpack[ProgramOptions],
     ) -> Process:
         """Starts a program. Each stdio is PIPE, DEVNULL, INHERIT, LOG, a descriptor or a file.
 
-        See ProgramOptions for the other arguments.
+        With `pty` it gets a terminal instead, of `rows` (24) and `cols` (80). What is
+        written to the stdin of the Process is typed (b"\\x03" is Ctrl-C), stdout has
+        what is shown, and closing both hangs up. See ProgramOptions for the other
+        arguments.
         """
         stdio = (stdin, stdout, stderr)
-        handle = _steps.run(self._start(argv, stdio, options))
-        return Process(handle, argv, stdio)
+        terminal = _base.window(pty, rows, cols)
+        handle = _steps.run(self._start(argv, stdio, terminal, options))
+        return Process(handle, argv, stdio, pty)
 
     def info(self) -> SandboxInfo:
         """What the sandbox is and does now."""
