@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -107,6 +108,8 @@ func followTerminal(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.S
 	master := os.NewFile(uintptr(fd), "terminal")
 	defer master.Close() // the hang-up
 	shown := make(chan struct{})
+	stopTyping := func() {}
+	defer func() { stopTyping() }()
 	for ready := p.Ready(); ; {
 		select {
 		case <-ready:
@@ -118,7 +121,7 @@ func followTerminal(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.S
 			if err := c.grab(); err != nil {
 				return fail(fault.Wrap(err, fault.IO, fault.StageStdio, "terminal"))
 			}
-			go io.Copy(master, os.Stdin)
+			stopTyping = typeInto(master)
 			go func() {
 				defer close(shown)
 				io.Copy(os.Stdout, master)
@@ -148,11 +151,54 @@ func followTerminal(sb *core.Sandbox, o core.ProcessOptions, signals <-chan os.S
 				master.SetReadDeadline(time.Unix(1, 0))
 				<-shown
 			}
+			stopTyping()
 			drain(master)
 			c.release()
 			return exitStatus(sb, p.Outcome())
 		}
 	}
+}
+
+// typeInto copies what is typed until the returned function is called: from then on
+// what is typed is for whoever has the console next.
+func typeInto(master *os.File) (stop func()) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		fds := []unix.PollFd{{Fd: keyboard, Events: unix.POLLIN}, {Fd: int32(r.Fd()), Events: unix.POLLIN}}
+		buf := make([]byte, 4096)
+		for {
+			if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+				return
+			}
+			if fds[1].Revents != 0 {
+				return
+			}
+			if fds[0].Revents == 0 {
+				continue
+			}
+			n, err := unix.Read(keyboard, buf)
+			if err == unix.EINTR || err == unix.EAGAIN {
+				continue
+			}
+			if n <= 0 {
+				return
+			}
+			if _, err := master.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		w.Close()
+		master.SetWriteDeadline(time.Unix(1, 0)) // a program that does not read
+		<-ended
+		r.Close()
+	})
 }
 
 func resize(master *os.File) {

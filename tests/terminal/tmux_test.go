@@ -55,7 +55,25 @@ func (x *tmux) screen() string { x.t.Helper(); return x.do("capture-pane", "-p")
 // shows waits until the screen shows a text.
 func (x *tmux) shows(want string) {
 	x.t.Helper()
-	require.Eventually(x.t, func() bool { return strings.Contains(x.screen(), want) }, harness.Limit, 4*tick, "%q\n%s", want, x.screen())
+	require.EventuallyWithT(x.t, func(c *assert.CollectT) { assert.Contains(c, x.screen(), want) }, harness.Limit, 4*tick)
+}
+
+// repeats types again until the screen shows a text: a new size comes when it comes.
+func (x *tmux) repeats(want string, keys ...string) {
+	x.t.Helper()
+	require.EventuallyWithT(x.t, func(c *assert.CollectT) {
+		x.types(keys...)
+		assert.Contains(c, x.screen(), want)
+	}, harness.Limit, 40*tick)
+}
+
+// leaves ends the guest's shell and waits for the prompt of the host's.
+func (x *tmux) leaves(code string) {
+	x.t.Helper()
+	x.types("clear; jobs; echo end-$((40+2))", "Enter")
+	x.shows("end-42")
+	x.types("exit "+code, "Enter")
+	x.shows("host>")
 }
 
 func (x *tmux) guest(args string) {
@@ -74,22 +92,20 @@ func TestEditorAndPagerInTmux(t *testing.T) {
 	x.types("i", "written here", "Escape", ":set nu", "Enter")
 	x.shows("1 written here")
 	x.do("resize-window", "-x", "60", "-y", "12")
-	x.types(":let @a=&lines.'x'.&columns", "Enter", "\"ap")
-	x.shows("12x60")
+	x.repeats("size12x60", ":echo 'size'.&lines.'x'.&columns", "Enter")
 	x.types("C-z")
 	x.shows("Stopped")
 	x.types("fg", "Enter")
 	x.shows("1 written here")
-	x.types("u", ":wq", "Enter")
+	x.types(":wq", "Enter")
 	x.shows("guest-42>")
 	x.types("clear; cat /tmp/note; seq 100 | less", "Enter")
 	x.shows("\n5\n6\n")
 	x.types("G")
 	x.shows("\n100\n")
-	x.types("C-c", "q")
+	x.types("q")
 	x.shows("guest-42>")
-	x.types("clear", "Enter", "exit 4", "Enter")
-	x.shows("host>")
+	x.leaves("4")
 	x.types("echo code=$?; stty -a | grep -o '[ -]icanon'", "Enter")
 	x.shows("code=4\n icanon")
 	assert.NotContains(t, x.screen(), "-icanon")
@@ -114,8 +130,7 @@ func TestMsbIsAJobOfItsShell(t *testing.T) {
 	x.types("fg", "Enter")
 	x.types("echo again-$((40+2))", "Enter")
 	x.shows("again-42")
-	x.types("clear", "Enter", "exit", "Enter")
-	x.shows("host>")
+	x.leaves("0")
 	x.types("clear; stty -a | grep -o ' icanon'", "Enter")
 	x.shows(" icanon")
 	harness.Swept(t, state)
