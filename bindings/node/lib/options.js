@@ -274,7 +274,6 @@ export function processOptions(argv, {
     rlimits: rlimitsOf(rlimits),
     wallLimitMs: positive("wallLimit", wallLimit),
     outputLimitBytes: positive("outputLimit", outputLimit),
-    stdio: [stdioOf("stdin", stdin), stdioOf("stdout", stdout), stdioOf("stderr", stderr)],
     ...(pty === false ? streamsOf(streams) : terminalOf(pty, streams)),
   };
 }
