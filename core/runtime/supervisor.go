@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -106,7 +105,6 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	confined := s.confineLater()
 	swept := s.sweepOthers()
-	time.AfterFunc(trimDelay, debug.FreeOSMemory)
 
 	select {
 	case <-s.ending:
@@ -344,10 +342,6 @@ func machineCause(c engine.Cause) uint32 {
 	}
 	return handle.CauseStopped
 }
-
-// trimDelay is how long after its start a supervisor that lives on gives back the
-// memory that its boot has left.
-const trimDelay = 2 * time.Second
 
 // sweepDelay is how long after its start a sandbox sweeps for others.
 const sweepDelay = 250 * time.Millisecond

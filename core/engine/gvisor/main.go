@@ -63,7 +63,7 @@ func deferGC() {
 	const (
 		bootHeap = 96 << 20
 		bootTime = 400 * time.Millisecond
-		trimTime = 2 * time.Second
+		trimTime = 5 * time.Second
 	)
 	percent := debug.SetGCPercent(-1)
 	limit := debug.SetMemoryLimit(bootHeap)
