@@ -100,7 +100,8 @@ func (r *Root) End(name string) error {
 	}
 	dir.Close()
 	kill(rec.Supervisor)
-	for deadline := time.Now().Add(sweepLimit); !r.Sweep(name); time.Sleep(sweepPoll) { // its owner may be at it, too
+	// Its owner may be at it, too, and a sweeper of somebody else's.
+	for deadline := time.Now().Add(sweepLimit); !r.Sweep(name) || r.LeftBy(name, rec.Supervisor.Pid); time.Sleep(sweepPoll) {
 		if time.Now().After(deadline) {
 			return fault.New(fault.IO, fault.StageState, "sandbox %q: supervisor %d could not be killed", name, rec.Supervisor.Pid)
 		}
