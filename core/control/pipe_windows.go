@@ -132,6 +132,9 @@ func (o *Offer) Accept(ctx context.Context, pid int, process windows.Handle) (*C
 	defer context.AfterFunc(ctx, func() { windows.SetEvent(o.stop) })()
 	for {
 		client, err := connect(o.handle, o.stop, process)
+		if errors.Is(err, windows.ERROR_NO_DATA) { // one that has gone already
+			client, err = 0, nil
+		}
 		if err != nil {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)

@@ -122,7 +122,9 @@ func lock(file *os.File, path string, mode Mode) error {
 		if mode == Exclusive {
 			text = "another sandbox uses it: stop that one, or attach it read-only"
 		}
-		return fault.New(fault.Exists, stage, "disk image %q is locked: %s", path, text)
+		e := fault.New(fault.State, stage, "disk image %q is locked: %s", path, text)
+		e.Errno = windows.ERROR_LOCK_VIOLATION
+		return e
 	}
 	e := fault.Wrap(err, fault.IO, stage, fmt.Sprintf("disk image %q: lock", path))
 	if err == windows.ERROR_INVALID_FUNCTION || err == windows.ERROR_NOT_SUPPORTED {
