@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // Goals of what idle sandboxes cost.
@@ -12,9 +11,6 @@ const (
 	goalMarginal = 0.75 // of stock with its gofer
 	goalIdleCPU  = 1.0  // percent of one core, of 50
 )
-
-// trimmed is when a sentry has given back what its boot has left.
-const trimmed = 6 * time.Second
 
 // density measures what one more idle sandbox costs in memory, and 50 in time.
 func (m *measurement) density(ctx context.Context) ([]figure, error) {
@@ -71,7 +67,7 @@ func (m *measurement) proportional(ctx context.Context, count int, place []strin
 	if _, err := m.raise("raise", count, place...); err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, trimmed); err != nil {
+	if err := pause(ctx, settle); err != nil {
 		return 0, err
 	}
 	pids, err := descendants(m.host.cmd.Process.Pid)

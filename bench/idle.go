@@ -22,7 +22,7 @@ const (
 	readsPerRun   = 10               // 200 in a full run
 	secondsPerTwo = 3 * time.Second  // for two runs: 30 s in a full run
 	idlePeriod    = 30 * time.Second // to which processor time is scaled
-	settle        = 3 * time.Second  // after the last start, before idleness is measured
+	settle        = 6 * time.Second  // after the last start: a sentry trims its memory after 5 s
 	firstSamples  = 10 * time.Second
 	bytesMegabyte = 1e6
 )
