@@ -5,6 +5,8 @@ package handle_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +20,24 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
+
+// stop stops a process and returns once each of its threads has noticed.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
+	tasks := fmt.Sprintf("/proc/%d/task", pid)
+	require.Eventually(t, func() bool {
+		entries, err := os.ReadDir(tasks)
+		require.NoError(t, err)
+		for _, e := range entries {
+			stat, err := os.ReadFile(tasks + "/" + e.Name() + "/stat")
+			if err != nil || !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return true
+	}, harness.Limit, time.Millisecond)
+}
 
 // TestKillByName: of a detached sandbox whose supervisor is stopped, which neither a
 // sweep nor a handle can reach, as of one that answers.
@@ -35,7 +55,7 @@ func TestKillByName(t *testing.T) {
 				tree := harness.Tree(t, int(sb.Pid()))
 				sb.Close()
 				if stopped {
-					require.NoError(t, unix.Kill(int(tree[0].Pid), unix.SIGSTOP))
+					stop(t, tree[0].Pid)
 					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 					defer cancel()
 					_, err := core.Open(ctx, "bg", o.State)
