@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -105,6 +106,7 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 	}
 	confined := s.confineLater()
 	swept := s.sweepOthers()
+	time.AfterFunc(trimDelay, debug.FreeOSMemory)
 
 	select {
 	case <-s.ending:
@@ -342,6 +344,10 @@ func machineCause(c engine.Cause) uint32 {
 	}
 	return handle.CauseStopped
 }
+
+// trimDelay is how long after its start a supervisor that lives on gives back the
+// memory that its boot has left.
+const trimDelay = 5 * time.Second
 
 // sweepDelay is how long after its start a sandbox sweeps for others.
 const sweepDelay = 250 * time.Millisecond
