@@ -48,7 +48,7 @@ func Unpack(ctx context.Context, deb, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := run(ctx, dir, "dpkg-deb", "-x", deb, filepath.Join(dir, "files")); err != nil {
+	if _, err := run(ctx, dir, "dpkg-deb", "-x", deb, "files"); err != nil { // it runs in dir
 		return "", err
 	}
 	file := Installed(filepath.Join(dir, "files/boot"))
