@@ -17,9 +17,9 @@ func TestUnpack(t *testing.T) {
 	}
 	tree := t.TempDir()
 	for name, text := range map[string]string{
-		"DEBIAN/control":         "Package: image\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: none\n",
-		"boot/vmlinuz-1.2":       "kernel",
-		"lib/modules/1.2/kernel": "module",
+		"DEBIAN/control":                  "Package: image\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: none\n",
+		"boot/vmlinuz-1.2":                "kernel",
+		"lib/modules/1.2/modules.builtin": "",
 	} {
 		file := filepath.Join(tree, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
