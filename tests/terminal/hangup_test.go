@@ -34,7 +34,7 @@ func TestHangUpEndsAShellAndItsJobs(t *testing.T) {
 	p.expect("ready> ")
 	p.keys("sleep 1001 &\r")
 	p.expect("ready> ")
-	p.keys("sh -c 'echo up-$((40+2)); exec sleep 1002'\r")
+	p.keys(reader + " sleep 1002\r") // its name
 	p.expect("up-42")
 	p.keys(ctrlZ)
 	p.expect("Stopped")

@@ -32,6 +32,11 @@ const (
 // what was typed.
 const listener = `sh -c 'trap "echo cont-$((40+2))" CONT; echo up-$((40+2)); while :; do read line && echo "got-$line"; done'`
 
+// reader starts no process after it has said that it runs. One that does cannot be
+// signalled right then: dash ignores Ctrl-C, and sticks at Ctrl-Z, between vfork and
+// exec, and a Ctrl-Z that comes in an exec is lost.
+const reader = `sh -c 'echo up-$((40+2)); read line'`
+
 // An interactive shell with job control, as a person uses it.
 func TestJobControl(t *testing.T) {
 	sb := harness.Create(t, hostRoot(t))
