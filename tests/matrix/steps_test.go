@@ -26,6 +26,15 @@ func ready(o *owner)   { o.create() }
 func runs(argv ...string) func(*owner) {
 	return func(o *owner) { o.sendJSON("start", core.ProcessOptions{Argv: argv}) }
 }
+
+// onItsTerminal runs a program that has a terminal, and so a helper.
+func onItsTerminal(argv ...string) func(*owner) {
+	pty := core.Stdio{Kind: core.StdioPty}
+	return func(o *owner) {
+		o.sendJSON("start", core.ProcessOptions{Argv: argv, Stdio: [3]core.Stdio{pty, pty, pty}})
+	}
+}
+
 func does(verb string) func(*owner) { return func(o *owner) { o.send(verb) } }
 
 // occupied runs a program first that ends by itself only when it is killed.
@@ -78,6 +87,7 @@ var supervisorSteps = append(confineSteps(), []step{
 	{name: "boot.engine", then: creates, boots: true},
 	{name: "boot.recorded", then: creates, boots: true},
 	{name: "boot.ready", then: creates},
+	{name: "start.terminal", before: ready, then: onItsTerminal("sleep", "1000")},
 	{name: "start.received", before: ready, then: runs("true")},
 	{name: "start.running", before: ready, then: runs("true")},
 	{name: "exit.seen", before: ready, then: runs("true")},
