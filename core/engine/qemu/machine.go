@@ -168,7 +168,11 @@ func (m *machine) bootError(ctx context.Context, err error) error {
 }
 
 func (m *machine) Start(ctx context.Context, p engine.Program) (engine.Process, error) {
-	process, err := m.client.Start(ctx, p)
+	start := m.client.Start
+	if p.Terminal {
+		start = m.client.StartOnTerminal
+	}
+	process, err := start(ctx, p)
 	if err != nil {
 		return nil, err
 	}
