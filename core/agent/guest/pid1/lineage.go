@@ -62,7 +62,15 @@ func (l *lineage) kept(parents map[int]int, pid int) bool {
 	return false
 }
 
+// signalAll begins with the programs' own processes: one that sees a child of its
+// end before it has the signal itself could go on and leave with a status.
 func (l *lineage) signalAll(sig unix.Signal) error {
+	done := map[int]bool{}
+	for _, f := range l.keepers {
+		if f.signal(0, sig) == nil {
+			done[f.child] = true
+		}
+	}
 	all := func(parents map[int]int) (found []int) {
 		for pid := range parents {
 			if l.keepers[pid] == nil {
@@ -75,7 +83,9 @@ func (l *lineage) signalAll(sig unix.Signal) error {
 		return sweep(all)
 	}
 	for _, pid := range all(parents()) {
-		unix.Kill(pid, sig)
+		if !done[pid] {
+			unix.Kill(pid, sig)
+		}
 	}
 	return nil
 }
@@ -126,7 +136,8 @@ type lineal struct {
 	id     uint32
 	keeper int
 	result int // read end of the pipe over which the keeper tells the end
-	pidfd  int // the program's own process
+	child  int // the program's own process
+	pidfd  int // of it; -1 when it has ended
 	told   bool
 	end    keeperReport
 }
@@ -153,12 +164,12 @@ func (f *lineal) fork(launcher int, fds []int, who syscall.Credential, terminal 
 		unix.Close(f.result)
 		return 0, unix.EIO // what it has started is killed when it is reaped
 	}
-	child := int(le.Uint32(first[:]))
-	if f.pidfd, err = unix.PidfdOpen(child, 0); err != nil {
+	f.child = int(le.Uint32(first[:]))
+	if f.pidfd, err = unix.PidfdOpen(f.child, 0); err != nil {
 		f.pidfd = -1 // it has ended already
 	}
 	unix.SetNonblock(f.result, true)
-	return child, f.l.a.poll.watch(f.result, unix.EPOLLIN, func(uint32) { f.report() })
+	return f.child, f.l.a.poll.watch(f.result, unix.EPOLLIN, func(uint32) { f.report() })
 }
 
 // report takes the program's end, or that of the keeper, which comes first only when
@@ -195,6 +206,7 @@ func (f *lineal) signal(_ int, sig unix.Signal) error {
 }
 
 func (f *lineal) killAll() error {
+	f.signal(f.child, unix.SIGKILL) // before what it may be waiting for: see signalAll
 	return sweep(func(parents map[int]int) (found []int) {
 		for pid := range parents {
 			if pid != f.keeper && descends(parents, pid, f.keeper) {
