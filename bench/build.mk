@@ -1,6 +1,6 @@
 # `make bench` compares with stock runsc of the same pin and writes
 # build/bench.json. ONLY=handle,burst measures only these groups of figures
-# (cold pooled standing programs handle burst density metrics mounts vm sizes); RUNS=5 and STREAM_MIB=64 make a
+# (cold pooled standing terminal programs handle burst density metrics mounts vm sizes); RUNS=5 and STREAM_MIB=64 make a
 # quick smoke check: all counts scale with RUNS.
 
 RUNS ?= 20
@@ -10,7 +10,7 @@ BENCH_CFLAGS := -std=c99 -O2 -Wall -Wextra -Wpedantic -Werror
 BENCH_SRC := bench/programs
 
 .PHONY: bench bench-build
-bench: bench-build ## measure beside the peers: RUNS=20, ONLY=cold,pooled,standing,programs,handle,burst,density,metrics,mounts,vm,sizes
+bench: bench-build ## measure beside the peers: RUNS=20, ONLY=cold,pooled,standing,terminal,programs,handle,burst,density,metrics,mounts,vm,sizes
 	build/bench/bench -runs $(RUNS) -stream $(STREAM_MIB) -only '$(ONLY)'
 
 bench-build: bench-deps lib msb node bench-kernel build/bench/runsc build/bench/bench build/bench/vminit \

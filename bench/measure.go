@@ -51,6 +51,7 @@ var groups = []group{
 	{"cold", (*measurement).cold},
 	{"pooled", (*measurement).pooled},
 	{"standing", (*measurement).standing},
+	{"terminal", (*measurement).terminal},
 	{"programs", (*measurement).programs},
 	{"handle", (*measurement).handle},
 	{"burst", (*measurement).burst},
