@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -33,6 +34,18 @@ func (s *supervisor) chooseEngine(ctx context.Context, engines []engine.Engine) 
 func pools(e engine.Engine) bool {
 	_, ok := e.(engine.Pooler)
 	return ok
+}
+
+// warm does what a machine does only when its first program starts, before there is a
+// tenant to wait for it: it starts, through the launcher, one that cannot exist.
+func (s *supervisor) warm() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.BootTimeout)
+	defer cancel()
+	_, err := s.machine.Start(ctx, engine.Program{Argv: []string{"/dev/null/\xff"}}) // ENOTDIR, whatever the root
+	if errors.Is(err, &fault.Error{Code: fault.Exec}) {
+		return nil
+	}
+	return fault.New(fault.Boot, fault.StageEngine, "the engine of a sandbox for a pool starts no programs: %v", err)
 }
 
 // adopt gives the waiting sandbox to its tenant, under the tenant's name. On error

@@ -75,6 +75,9 @@ func (s *supervisor) run(conn *control.Conn, engines []engine.Engine) int {
 		return exitFailed
 	}
 	listener, err := control.Listen(s.claim.DirFD())
+	if err == nil && s.cfg.Pooled {
+		err = s.warm()
+	}
 	if err == nil {
 		err = s.record(handle.StateRunning)
 	}
