@@ -119,8 +119,8 @@ func killed(cfg control.Config) func() {
 		return nil
 	}
 	return func() {
-		onShelf(cfg, func(shelf *store.Shelf, rec store.Stored) {
-			if rec.Running {
+		onShelf(cfg, func(shelf *store.Shelf, rec store.Stored, err error) {
+			if err == nil && rec.Running {
 				rec.Running, rec.LastCause, rec.EndedMS = false, handle.CauseKilled, time.Now().UnixMilli()
 				shelf.Put(rec)
 			}
@@ -128,15 +128,16 @@ func killed(cfg control.Config) func() {
 	}
 }
 
-// undo forgets what a create that failed has stored: one that was given up when the
-// supervisor was up already. Another create's record of the name stays.
+// undo forgets what a create that was given up has stored. Its supervisor may have
+// come up already, or it has noticed, taken its record back and left the log of a boot
+// that failed: nobody wants to read that one. Another create's record of the name stays.
 func undo(cfg control.Config) func() {
 	if !cfg.Stored {
 		return nil
 	}
 	return func() {
-		onShelf(cfg, func(shelf *store.Shelf, rec store.Stored) {
-			if rec.CreatedBy == cfg.ID {
+		onShelf(cfg, func(shelf *store.Shelf, rec store.Stored, err error) {
+			if rec.CreatedBy == cfg.ID || errors.Is(err, &fault.Error{Code: fault.NotFound}) {
 				shelf.Delete(cfg.Name)
 			}
 		})
@@ -144,8 +145,8 @@ func undo(cfg control.Config) func() {
 }
 
 // onShelf acts on the stored record of a sandbox that does not run, while nobody
-// else can. One that runs again, or is not stored, is left alone.
-func onShelf(cfg control.Config, act func(*store.Shelf, store.Stored)) {
+// else can. One that runs again is left alone.
+func onShelf(cfg control.Config, act func(*store.Shelf, store.Stored, error)) {
 	root, err := store.OpenExistingRoot(cfg.StateDir)
 	if err != nil || root == nil {
 		return
@@ -161,9 +162,8 @@ func onShelf(cfg control.Config, act func(*store.Shelf, store.Stored)) {
 		return
 	}
 	defer shelf.Close()
-	if rec, err := shelf.Get(cfg.Name); err == nil {
-		act(shelf, rec)
-	}
+	rec, err := shelf.Get(cfg.Name)
+	act(shelf, rec, err)
 }
 
 // ownRecord is the record of a name that this process holds for a moment.

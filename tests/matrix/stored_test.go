@@ -1,7 +1,10 @@
 package matrix
 
 import (
+	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +114,41 @@ func TestStoredStateAfterAKillAtEachStep(t *testing.T) {
 			o.send("close")
 			o.expect("done", busy)
 			nothing(t, o.o, nil, time.Second)
+		})
+	}
+}
+
+// pending tells whether a signal waits for a stopped process.
+func pending(t *testing.T, pid int, sig unix.Signal) bool {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(status), "ShdPnd:\t")
+	set, err := strconv.ParseUint(rest[:16], 16, 64)
+	require.NoError(t, err)
+	return set&(1<<(sig-1)) != 0
+}
+
+// A create that is given up leaves nothing stored, wherever its supervisor was: one that
+// notices takes its record back itself, and its log of a failed boot goes too.
+func TestStoredCreateGivenUpAtEachStep(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"claim.named", "stored.written", "stored.marked", "boot.claimed", "boot.engine", "boot.recorded"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOwner(t, options(t, uniqueName()))
+			o.o.Stored = true
+			arm(t, o.o, name, "stop")
+			creates(o)
+			reached(t, o.o)
+			pid := o.supervisor().Pid
+			o.send("close")
+			require.Eventually(t, func() bool { return pending(t, pid, unix.SIGTERM) }, busy, time.Millisecond)
+			signal(t, pid, unix.SIGCONT)
+			o.expect("done", busy)
+			nothing(t, o.o, nil, time.Second)
+			_, err := core.ReadLogs(o.o.Name, o.o.State, core.LogOptions{})
+			assert.ErrorIs(t, err, &fault.Error{Code: fault.NotFound}, "its log, too")
 		})
 	}
 }
