@@ -48,7 +48,11 @@ func TestLifeOfASandbox(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, sb.Pid(), info.Pid)
 	assert.Equal(t, handle.StateRunning, info.State)
-	assert.Equal(t, uint32(core.EngineGvisor), info.Engine)
+	engine := harness.Engine(t)
+	if engine == core.EngineAuto {
+		engine = core.EngineGvisor
+	}
+	assert.Equal(t, uint32(engine), info.Engine)
 	assert.Equal(t, core.FlagAttached|core.FlagOwner, info.Flags)
 	assert.Equal(t, uint64(200<<20), info.MemoryBytes)
 	assert.Equal(t, uint64(100<<20), info.OverlayBytes)

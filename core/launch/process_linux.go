@@ -19,9 +19,10 @@ const msbName = "msb"
 // Process is another process, named by a pidfd: nothing here can reach a later
 // process with the same id. Safe for concurrent use.
 type Process struct {
-	pid  int
-	file *os.File
-	done chan struct{}
+	pid   int
+	child bool // ours: it is reaped
+	file  *os.File
+	done  chan struct{}
 
 	mu     sync.Mutex
 	closed bool // by the watcher, after done
@@ -48,21 +49,22 @@ func (s Status) String() string {
 }
 
 // newProcess takes ownership of the pidfd and watches it until the process ends.
-func newProcess(pid, pidfd int) *Process {
+func newProcess(pid, pidfd int, child bool) *Process {
 	unix.SetNonblock(pidfd, true) // lets the runtime's poller wait for it, without a thread
-	p := &Process{pid: pid, file: os.NewFile(uintptr(pidfd), "pidfd"), done: make(chan struct{})}
+	p := &Process{pid: pid, child: child, file: os.NewFile(uintptr(pidfd), "pidfd"), done: make(chan struct{})}
 	fault.Go("watch supervisor", p.watch)
 	return p
 }
 
 // OpenProcess names the living process pid; the caller checks afterwards that it
-// is still the one that it means.
+// is still the one that it means. It may be a child of ours that somebody else here
+// started: then it is left to him to reap, since only one gets the status.
 func OpenProcess(pid int) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open", err)
 	}
-	return newProcess(pid, fd), nil
+	return newProcess(pid, fd, false), nil
 }
 
 // Done is closed when the process has ended and, as our child, been reaped.
@@ -106,7 +108,7 @@ func (p *Process) watch() {
 			if !ended(int(fd)) {
 				return false
 			}
-			p.status = reap(int(fd))
+			p.status = p.collect(int(fd))
 			return true
 		})
 	}
@@ -124,12 +126,17 @@ func ended(pidfd int) bool {
 	return err == nil && n > 0
 }
 
-// reap collects the status of an ended child. A host that reaps every child, or
-// ignores SIGCHLD, may have been faster: then the kernel is asked directly.
-func reap(pidfd int) Status {
+// collect returns the status of an ended process, and reaps what is ours. A host that
+// reaps every child, or ignores SIGCHLD, may have been faster: then the kernel is
+// asked directly.
+func (p *Process) collect(pidfd int) Status {
+	options := unix.WEXITED | unix.WNOHANG
+	if !p.child {
+		options |= unix.WNOWAIT
+	}
 	var info siginfo
 	for {
-		err := unix.Waitid(unix.P_PIDFD, pidfd, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG, nil)
+		err := unix.Waitid(unix.P_PIDFD, pidfd, (*unix.Siginfo)(unsafe.Pointer(&info)), options, nil)
 		if err == unix.EINTR {
 			continue
 		}

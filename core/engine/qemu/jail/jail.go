@@ -94,17 +94,24 @@ func attributes(ids idmap.Map) *syscall.SysProcAttr {
 	one := func(id uint64) []syscall.SysProcIDMap {
 		return []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(id), Size: 1}}
 	}
-	root := os.Geteuid() == 0
+	groups := os.Geteuid() == 0 && hasSetGroups()
 	return &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
 			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
 		UidMappings: one(ids.UID), GidMappings: one(ids.GID),
-		GidMappingsEnableSetgroups: root,
+		GidMappingsEnableSetgroups: groups,
 		// Without root the groups stay: /dev/kvm is often reached through one.
-		Credential: &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: !root},
+		Credential: &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: !groups},
 		Setsid:     true,
 		Pdeathsig:  unix.SIGKILL,
 	}
+}
+
+// hasSetGroups tells whether this user namespace has setgroups(2). One that an
+// unprivileged user has made has not, nor may those below it: user_namespaces(7).
+func hasSetGroups() bool {
+	setting, err := os.ReadFile("/proc/self/setgroups")
+	return err == nil && string(setting) == "allow\n"
 }
 
 // memfd is a sealed file in memory.
