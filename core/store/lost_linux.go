@@ -46,10 +46,11 @@ func (r *Root) recorded() map[int]bool {
 // supervisor is a process of this root.
 type supervisor struct {
 	Process
-	owned bool // its parent is its owner, which lives
+	parent int
+	owned  bool // its parent is its owner, which lives
 }
 
-// supervisors finds those of this root, with or without a record.
+// supervisors finds those of this root but the caller, with or without a record.
 func (r *Root) supervisors() []supervisor {
 	label := Labels(r.path, 0)[0]
 	procs, err := os.Open("/proc")
@@ -58,11 +59,11 @@ func (r *Root) supervisors() []supervisor {
 	}
 	defer procs.Close()
 	names, _ := procs.Readdirnames(-1)
-	var out []supervisor
+	all := map[int]supervisor{}
 	var buf [512]byte // the longest name, and the labels
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() || !leads(pid) {
+		if err != nil || !leads(pid) {
 			continue
 		}
 		fields := bytes.Split(commandLine(pid, buf[:]), []byte{0})
@@ -71,7 +72,16 @@ func (r *Root) supervisors() []supervisor {
 		}
 		owner, _ := strconv.Atoi(strings.TrimPrefix(string(fields[4]), "--owner="))
 		if p, err := process.Of(pid); err == nil {
-			out = append(out, supervisor{p, parentOf(pid) == owner})
+			parent := parentOf(pid)
+			all[pid] = supervisor{p, parent, parent == owner}
+		}
+	}
+	// A supervisor's child has its command line, too, until it executes an engine: it
+	// is none, and dies with its parent.
+	var out []supervisor
+	for pid, s := range all {
+		if _, child := all[s.parent]; !child && pid != os.Getpid() {
+			out = append(out, s)
 		}
 	}
 	return out

@@ -70,6 +70,25 @@ func TestSupervisorsThatAreNotLost(t *testing.T) {
 	}
 }
 
+// A supervisor's child has its command line and a session of its own until it
+// executes an engine.
+func TestChildOfSupervisorIsNotLost(t *testing.T) {
+	t.Parallel()
+	root := newRoot(t)
+	owned := impostor(t, "forked", root, Labels(root.Path(), os.Getpid()))
+	children := Children(owned.Pid)
+	require.Len(t, children, 1)
+	assert.Empty(t, root.lost())
+	begin := time.Now()
+	root.KillWedged(silent)
+	assert.Less(t, time.Since(begin), pingLimit, "it waited for the child")
+	assert.True(t, children[0].Alive())
+
+	other := newRoot(t)
+	orphan := impostor(t, "forked", other, Labels(other.Path(), nobody))
+	assert.Equal(t, []Process{orphan}, other.lost())
+}
+
 // What the look at every process of the machine costs.
 func BenchmarkLost(b *testing.B) {
 	root, err := OpenRoot(b.TempDir())

@@ -60,8 +60,7 @@ func (r *Root) killUnlessAnswers(entry string, rec Record, ping func(int, time.D
 
 // killUnlessRecorded ends a supervisor that no record names. Such a one is starting
 // or ending and does either by itself, in milliseconds, unless it is stopped or
-// hangs. What has left the list meanwhile was none: a supervisor's child has its
-// command line until it executes a sentry.
+// hangs. What has left the list meanwhile has a record, or was none.
 func (r *Root) killUnlessRecorded(p Process) {
 	if !endedBy(p, time.Now().Add(pingLimit)) && slices.Contains(r.lost(), p) {
 		kill(p)
