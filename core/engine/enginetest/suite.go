@@ -41,7 +41,7 @@ type Suite struct {
 
 // applets are what busybox is linked to.
 const applets = "sh echo cat true false sleep ls id env pwd kill touch dd head seq wc stat mkdir rm ps grep printf test cp " +
-	"chown chmod hostname ifconfig ln setsid unshare cut tty stty"
+	"chown chmod hostname ifconfig ln mv setsid unshare cut tty stty"
 
 // Root makes a directory with busybox and its applets, which all of the guest's users
 // may read, and a /tmp for all of them.
@@ -119,12 +119,18 @@ func (r *Running) Result() Result {
 	return Result{<-r.out, <-r.err, status}
 }
 
-// Output runs a program that must succeed and returns what it prints.
-func Output(t testing.TB, m engine.Machine, argv ...string) string {
+// Run runs a program to its end.
+func Run(t testing.TB, m engine.Machine, argv ...string) Result {
 	t.Helper()
 	p, err := Spawn(t, m, engine.Program{Argv: argv})
 	require.NoError(t, err)
-	r := p.Result()
+	return p.Result()
+}
+
+// Output runs a program that must succeed and returns what it prints.
+func Output(t testing.TB, m engine.Machine, argv ...string) string {
+	t.Helper()
+	r := Run(t, m, argv...)
 	require.Equal(t, syscall.WaitStatus(0), r.Status, "%v: %s%s", argv, r.Out, r.Err)
 	return strings.TrimSpace(r.Out)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/enginetest"
 )
 
 // BenchmarkColdStart is from Boot to the first program's end.
@@ -35,5 +36,5 @@ func BenchmarkExec(b *testing.B) {
 func execOnce(b *testing.B, m engine.Machine, env []string) {
 	r, err := spawn(b, m, engine.Program{Argv: []string{"true"}, Env: env})
 	require.NoError(b, err)
-	require.Equal(b, result{}, r.result())
+	require.Equal(b, enginetest.Result{}, r.Result())
 }

@@ -116,12 +116,12 @@ func TestGuestIdentity(t *testing.T) {
 			Argv: []string{"sh", "-c", "id -u; id -g; hostname; grep -E '^Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | tr '\\t' ' '; ls /proc/self/fd | wc -l"}})
 		require.NoError(t, err)
 		const caps = "00000000800405fb" // the header's list
-		got := r.result().out
+		got := r.Result().Out
 		require.Equal(t, "0\n0\nsandbox\nCapPrm: "+caps+"\nCapEff: "+caps+"\nCapBnd: "+caps+
 			"\nCapAmb: 0000000000000000\n", got[:strings.LastIndex(strings.TrimSuffix(got, "\n"), "\n")+1])
 	}
 	r := run(t, m, "sh", "-c", "busybox mount -t tmpfs none /tmp")
-	require.NotZero(t, r.status.ExitStatus(), "no CAP_SYS_ADMIN")
+	require.NotZero(t, r.Status.ExitStatus(), "no CAP_SYS_ADMIN")
 	require.Equal(t, "33", output(t, m, "sh", "-c", "touch /tmp/f && chown 33:33 /tmp/f && stat -c %u /tmp/f"))
 }
 
@@ -152,15 +152,15 @@ func TestHostRootHidesPrivateFiles(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "secret"), []byte("secret"), 0o600))
 	m := bootMachine(t, newConfig(t, image.Root{}))
-	require.NotZero(t, run(t, m, "ls", dir).status.ExitStatus())
+	require.NotZero(t, run(t, m, "ls", dir).Status.ExitStatus())
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.Equal(t, "secret", output(t, m, "ls", dir))
 	r := run(t, m, "cat", dir+"/secret")
-	require.Contains(t, r.err, "Permission denied")
-	require.NotContains(t, r.out, "secret")
-	require.NotZero(t, run(t, m, "touch", dir+"/new").status.ExitStatus(), "read-only")
+	require.Contains(t, r.Err, "Permission denied")
+	require.NotContains(t, r.Out, "secret")
+	require.NotZero(t, run(t, m, "touch", dir+"/new").Status.ExitStatus(), "read-only")
 	for _, never := range []string{"/home", "/etc/shadow", "/etc/ssl/private", "/var/lib", "/var/log"} {
-		require.NotZero(t, run(t, m, "ls", never).status.ExitStatus(), never)
+		require.NotZero(t, run(t, m, "ls", never).Status.ExitStatus(), never)
 	}
 }
 

@@ -30,6 +30,6 @@ func TestDirWithoutIDMapping(t *testing.T) {
 	m := bootMachine(t, newConfig(t, image.Root{Kind: image.Dir, Path: dir}))
 	require.Contains(t, strings.Join(m.Receipt(), "\n"), "access rights of others")
 	require.Equal(t, "65534", output(t, m, "stat", "-c", "%u", "/bin/busybox"))
-	require.NotZero(t, run(t, m, "cat", "/secret").status.ExitStatus())
+	require.NotZero(t, run(t, m, "cat", "/secret").Status.ExitStatus())
 	require.Equal(t, "new", output(t, m, "sh", "-c", "rm /secret && echo new > /secret && cat /secret"))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/enginetest"
 )
 
 func TestMemoryLimit(t *testing.T) {
@@ -91,7 +92,7 @@ func TestOverlayLimit(t *testing.T) {
 			m := bootMachine(t, cfg)
 			for _, place := range []string{"/root/f", "/tmp/f", "/dev/shm/f"} {
 				r := run(t, m, "sh", "-c", "dd if=/dev/zero of="+place+" bs=1M count=40; wc -c < "+place+"; rm "+place)
-				assert.Contains(t, r.err, "No space left on device", place)
+				assert.Contains(t, r.Err, "No space left on device", place)
 			}
 		})
 	}
@@ -109,7 +110,7 @@ func TestPauseAdapts(t *testing.T) {
 func TestManyPrograms(t *testing.T) {
 	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
 	const count = 60
-	var all []*running
+	var all []*enginetest.Running
 	var ends []*os.File
 	for range count {
 		in, end, err := os.Pipe()
@@ -119,9 +120,9 @@ func TestManyPrograms(t *testing.T) {
 		require.NoError(t, err)
 		all = append(all, r)
 	}
-	results := make(chan result, count)
+	results := make(chan enginetest.Result, count)
 	for _, r := range all {
-		go func() { results <- r.result() }()
+		go func() { results <- r.Result() }()
 	}
 	for i := range ends {
 		_, err := io.WriteString(ends[i], "x")
@@ -129,6 +130,6 @@ func TestManyPrograms(t *testing.T) {
 		ends[i].Close()
 	}
 	for range count {
-		require.Equal(t, result{out: "x"}, <-results)
+		require.Equal(t, enginetest.Result{Out: "x"}, <-results)
 	}
 }

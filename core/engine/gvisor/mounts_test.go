@@ -92,8 +92,8 @@ func TestBinds(t *testing.T) {
 
 			for _, change := range []string{"echo x > /data/ro/new", "echo x >> /data/ro/file", "rm /data/ro/file", "mkdir /data/ro/d", "chmod 777 /data/ro/file", "mv /data/ro/file /data/ro/g"} {
 				r := run(t, m, "sh", "-c", change)
-				require.NotZero(t, r.status.ExitStatus(), change)
-				require.Contains(t, r.err, "Read-only file system", change)
+				require.NotZero(t, r.Status.ExitStatus(), change)
+				require.Contains(t, r.Err, "Read-only file system", change)
 			}
 			entries, err := os.ReadDir(readOnly)
 			require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestLinksInASource(t *testing.T) {
 	m := bootMachine(t, withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: dir, Target: "/data"}))
 	output(t, m, "ln", "-s", "../../../../.."+filepath.Join(parent, "file"), "/data/far")
 	for _, link := range []string{"up", "absolute", "far"} {
-		require.Contains(t, run(t, m, "cat", "/data/"+link).err, "No such file", link)
+		require.Contains(t, run(t, m, "cat", "/data/"+link).Err, "No such file", link)
 	}
 	output(t, m, "sh", "-c", "echo guest > /file && cat /data/up")
 	data, err := os.ReadFile(filepath.Join(parent, "file"))
@@ -135,7 +135,7 @@ func TestBindsOfOtherUsers(t *testing.T) {
 	m := bootMachine(t, withMounts(t, newConfig(t, root), mounts.Spec{Source: dir, Target: "/data"}))
 	r, err := spawn(t, m, engine.Program{Argv: []string{"sh", "-c", "echo x > /data/mine; cat /data/file"}, UID: 1000, GID: 1001})
 	require.NoError(t, err)
-	require.Contains(t, r.result().err, "Permission denied", "a file of root with mode 0600")
+	require.Contains(t, r.Result().Err, "Permission denied", "a file of root with mode 0600")
 	var st unix.Stat_t
 	require.NoError(t, unix.Stat(filepath.Join(dir, "mine"), &st))
 	require.Equal(t, [2]uint32{1000, 1001}, [2]uint32{st.Uid, st.Gid})
@@ -156,9 +156,9 @@ func TestFileBinds(t *testing.T) {
 			require.Equal(t, "changed\n", string(data))
 
 			r := run(t, m, "sh", "-c", "echo x > /a/b/fixed")
-			require.Contains(t, r.err, "Read-only file system")
+			require.Contains(t, r.Err, "Read-only file system")
 			require.Equal(t, "fixed", output(t, m, "ls", "/a/b"), "no siblings")
-			require.Contains(t, run(t, m, "sh", "-c", "echo y > /a/b/y && mv /a/b/y /a/b/fixed").err, "busy", "a mount point cannot be renamed over")
+			require.Contains(t, run(t, m, "sh", "-c", "echo y > /a/b/y && mv /a/b/y /a/b/fixed").Err, "busy", "a mount point cannot be renamed over")
 
 			require.NoError(t, os.WriteFile(file+".new", []byte("replaced"), 0o600))
 			require.NoError(t, os.Rename(file+".new", file))
@@ -176,7 +176,7 @@ func TestRootStaysUnchanged(t *testing.T) {
 		mounts.Spec{Kind: mounts.Tmpfs, Target: "/new/place/scratch"}))
 	require.Equal(t, "of the host", output(t, m, "cat", "/new/place/deep/inside/file"))
 	output(t, m, "touch", "/new/place/scratch/x", "/new/place/deep/inside/x")
-	require.NotZero(t, run(t, m, "touch", "/new/place/x").status.ExitStatus())
+	require.NotZero(t, run(t, m, "touch", "/new/place/x").Status.ExitStatus())
 	require.NoDirExists(t, filepath.Join(root.Path, "new"))
 	require.NoDirExists(t, filepath.Join(outer, "deep"))
 	require.NoDirExists(t, filepath.Join(outer, "scratch"))
@@ -193,10 +193,10 @@ func TestTmpfsMounts(t *testing.T) {
 			for at, kib := range map[string]int{"/scratch": 1024, "/tmp": 2048} {
 				output(t, m, "dd", "if=/dev/zero", "of="+at+"/fits", "bs=1k", fmt.Sprint("count=", kib))
 				r := run(t, m, "dd", "if=/dev/zero", "of="+at+"/more", "bs=1k", "count=8")
-				require.NotZero(t, r.status.ExitStatus(), at)
-				require.Contains(t, r.err, "No space left")
+				require.NotZero(t, r.Status.ExitStatus(), at)
+				require.Contains(t, r.Err, "No space left")
 			}
-			require.Contains(t, run(t, m, "touch", "/fixed/x").err, "Read-only file system")
+			require.Contains(t, run(t, m, "touch", "/fixed/x").Err, "Read-only file system")
 		})
 	}
 }
@@ -211,9 +211,9 @@ func TestEROFSMounts(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			m := bootMachine(t, withMounts(t, newConfig(t, root(t)), mounts.Spec{Kind: mounts.EROFS, Source: img, Target: "/image"}))
 			require.Equal(t, "of the host", output(t, m, "cat", "/image/file"))
-			require.Contains(t, run(t, m, "sh", "-c", "echo x > /image/file").err, "Read-only file system")
+			require.Contains(t, run(t, m, "sh", "-c", "echo x > /image/file").Err, "Read-only file system")
 			if os.Geteuid() == 0 {
-				require.NotZero(t, run(t, m, "head", "-c1", "/image/device").status.ExitStatus(), "a device of an image")
+				require.NotZero(t, run(t, m, "head", "-c1", "/image/device").Status.ExitStatus(), "a device of an image")
 			}
 		})
 	}
@@ -233,12 +233,12 @@ func TestMountFlags(t *testing.T) {
 	_, err := spawn(t, m, engine.Program{Argv: []string{"/noexec/script"}})
 	require.ErrorIs(t, err, unix.EACCES)
 	require.Equal(t, "ran", output(t, m, "sh", "-c", "cp /exec/script /plain && /plain/script"))
-	require.Contains(t, run(t, m, "sh", "-c", "cp /exec/script /inert && /inert/script").err, "Permission denied")
+	require.Contains(t, run(t, m, "sh", "-c", "cp /exec/script /inert && /inert/script").Err, "Permission denied")
 	require.Contains(t, output(t, m, "grep", " /noexec ", "/proc/self/mountinfo"), "nosuid")
 	if os.Geteuid() == 0 {
-		require.NotZero(t, run(t, m, "head", "-c1", "/exec/device").status.ExitStatus(), "no device of the host is opened, whatever the flags")
+		require.NotZero(t, run(t, m, "head", "-c1", "/exec/device").Status.ExitStatus(), "no device of the host is opened, whatever the flags")
 	}
-	require.NotZero(t, run(t, m, "sh", "-c", "echo x <> /exec/fifo 1>&0").status.ExitStatus(), "nor a FIFO")
+	require.NotZero(t, run(t, m, "sh", "-c", "echo x <> /exec/fifo 1>&0").Status.ExitStatus(), "nor a FIFO")
 }
 
 // TestSourceSwappedBeforeBoot: it does not matter what the path leads to later.
@@ -375,7 +375,7 @@ func TestRecursiveSource(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(below, "x"), []byte("below"), 0o644))
 	m := bootMachine(t, withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: dir, Target: "/data", ReadOnly: true}))
 	require.Equal(t, "below", output(t, m, "cat", "/data/below/x"))
-	require.Contains(t, run(t, m, "touch", "/data/below/y").err, "Read-only file system")
+	require.Contains(t, run(t, m, "touch", "/data/below/y").Err, "Read-only file system")
 }
 
 // TestBindWithoutIDMapping: root's guest has no ids there, so it could not write.
@@ -398,6 +398,6 @@ func TestBindWithoutIDMapping(t *testing.T) {
 	m := bootMachine(t, withMounts(t, newConfig(t, busyboxRoot(t)), mounts.Spec{Source: dir, Target: "/data", ReadOnly: true}))
 	require.Equal(t, "p", output(t, m, "cat", "/data/public"))
 	require.Equal(t, "65534", output(t, m, "stat", "-c", "%u", "/data/public"))
-	require.NotZero(t, run(t, m, "cat", "/data/secret").status.ExitStatus())
+	require.NotZero(t, run(t, m, "cat", "/data/secret").Status.ExitStatus())
 	require.Contains(t, strings.Join(m.Receipt(), "\n"), "mount /data: access rights of others")
 }

@@ -87,13 +87,13 @@ func TestWhatARootShows(t *testing.T) {
 			}
 			for file, message := range c.denied {
 				r := run(t, m, "sh", "-c", `echo x >"$0"`, file)
-				assert.NotZero(t, r.status, file)
-				assert.Contains(t, r.err, message)
+				assert.NotZero(t, r.Status, file)
+				assert.Contains(t, r.Err, message)
 			}
 			assert.Equal(t, "7 8", output(t, m, "sh", "-c", "touch /tmp/own && chown 7:8 /tmp/own && stat -c '%u %g' /tmp/own"))
 			r, err := spawn(t, m, engine.Program{Argv: []string{"id", "-u"}, UID: 4321})
 			require.NoError(t, err)
-			assert.Equal(t, "4321\n", r.result().out)
+			assert.Equal(t, "4321\n", r.Result().Out)
 		})
 	}
 }
