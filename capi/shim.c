@@ -5,20 +5,14 @@
  * header and cgo's makes the compiler compare the two sides.
  */
 #include "check.h"
-#include "host.h"
+#include "entry.h"
 #include "shim.h"
 #include "_cgo_export.h"
 
 #include <stdlib.h>
 
-#define MAX_NAME 128
 #define MAX_STATE_DIR 3000
 #define MAX_PATH 4095 /* bytes; PATH_MAX of Linux without the NUL */
-
-static int forked(void)
-{
-	return __builtin_expect(*msbc_alive == 0, 0);
-}
 
 msb_result msbc_forked_result(msb_error *err)
 {
@@ -29,19 +23,6 @@ msb_result msbc_forked_result(msb_error *err)
 	          "posix_spawn or multiprocessing's spawn method");
 	own.stage = MSB_STAGE_NONE;
 	return msbc_settle(err, &own, MSB_E_FORKED);
-}
-
-#define GUARD(err)                                 \
-	do {                                       \
-		if (forked())                      \
-			return msbc_forked_result(err); \
-	} while (0)
-
-static msb_result missing(msb_error *err, const char *what)
-{
-	msb_error own;
-
-	return msbc_settle(err, &own, msbc_fail(&own, MSB_E_INVALID, "%s is NULL", what));
 }
 
 static const char *environment(const char *name)

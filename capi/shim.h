@@ -13,8 +13,7 @@ typedef struct msbc_place {
 	const char *user;    /* $HOME, or NULL */
 } msbc_place;
 
-/* Of shim.c, for its other files: the answer in a forked process, and the checks of sandbox options. */
-msb_result msbc_forked_result(msb_error *err);
+/* Of shim.c, for its other files: the checks of sandbox options. */
 msb_result msbc_sandbox_options(msb_error *err, const msb_sandbox_options *in, msb_sandbox_options *own, msbc_place *place);
 
 #endif

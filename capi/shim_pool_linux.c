@@ -1,25 +1,10 @@
 /* The public functions of pools; as shim.c. */
 #include "check.h"
-#include "host.h"
+#include "entry.h"
 #include "shim.h"
 #include "_cgo_export.h"
 
 #include <stddef.h>
-
-#define MAX_NAME 128
-
-#define GUARD(err)                                      \
-	do {                                            \
-		if (*msbc_alive == 0)                   \
-			return msbc_forked_result(err); \
-	} while (0)
-
-static msb_result missing(msb_error *err, const char *what)
-{
-	msb_error own;
-
-	return msbc_settle(err, &own, msbc_fail(&own, MSB_E_INVALID, "%s is NULL", what));
-}
 
 msb_result msb_pool_create(const msb_pool_options *options, msb_handle *out, msb_error *err)
 {
