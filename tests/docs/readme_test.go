@@ -50,6 +50,17 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	assert.Greater(t, found, 5)
 }
 
+// A page that the README does not name is not found.
+func TestEachPageIsInTheReadme(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	readme := read(t, "README.md")
+	for _, page := range pages {
+		assert.Contains(t, readme, "(docs/"+filepath.Base(page)+")")
+	}
+}
+
 // What a newcomer types first is in the README and is a target.
 func TestTargetsOfTheReadmeExist(t *testing.T) {
 	makefile := read(t, "Makefile")
