@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,19 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
-	"github.com/libmicrosandbox/microsandbox/core/fault"
-)
-
-const (
-	lockName   = "lock"
-	recordName = "record.json"
-)
-
-const (
-	// sweepLimit bounds the wait for somebody else's sweep of a dead sandbox,
-	// which waits for the engine's death itself.
-	sweepLimit = deathLimit + time.Second
-	sweepPoll  = 5 * time.Millisecond
 )
 
 // Claim is a sandbox's directory, held by its supervisor through the lock in it.
@@ -108,13 +94,13 @@ func (r *Root) prepare(temp string, rec Record) (*Claim, error) {
 	}
 	failpoint.Point("claim.made")
 	c := &Claim{root: r, entry: temp, rec: rec}
-	fd, err := unix.Openat(r.fd(), temp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dir, err := r.openEntry(temp)
 	if err != nil {
 		c.Remove()
 		return nil, os.NewSyscallError("open", err)
 	}
-	c.dir = os.NewFile(uintptr(fd), filepath.Join(r.dir.Name(), temp))
-	lock, err := unix.Openat(fd, lockName, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	c.dir = dir
+	lock, err := unix.Openat(c.DirFD(), lockName, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
 	if err == nil {
 		c.lock = os.NewFile(uintptr(lock), lockName)
 		err = unix.Flock(lock, unix.LOCK_EX|unix.LOCK_NB)
@@ -131,22 +117,6 @@ func (r *Root) prepare(temp string, rec Record) (*Claim, error) {
 	return c, nil
 }
 
-func (r *Root) conflict(entry, name string) error {
-	where := ""
-	if rec, err := r.read(entry); err == nil {
-		where = fmt.Sprintf(" (supervisor pid %d)", rec.Supervisor.Pid)
-	}
-	return fault.New(fault.Exists, fault.StageState, "a sandbox named %q is running%s: take another name, or open or stop that one", name, where)
-}
-
-func (r *Root) claimError(err error, name string) error {
-	var own *fault.Error
-	if errors.As(err, &own) {
-		return own
-	}
-	return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("state of sandbox %q in %q", name, r.path))
-}
-
 // Dir is the absolute path of the directory. It does not change.
 func (c *Claim) Dir() string { return filepath.Join(c.root.dir.Name(), c.entry) }
 
@@ -160,15 +130,6 @@ func (c *Claim) LockPath() string { return fmt.Sprintf("/proc/self/fd/%d", c.loc
 func (c *Claim) LockGone() bool {
 	var st unix.Stat_t
 	return unix.Fstat(int(c.lock.Fd()), &st) == nil && st.Nlink == 0
-}
-
-// Record returns the record as written last.
-func (c *Claim) Record() Record { return c.rec }
-
-// Update changes the record, on disk by rename.
-func (c *Claim) Update(change func(*Record)) error {
-	change(&c.rec)
-	return c.write()
 }
 
 func (c *Claim) write() error {

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,20 +11,7 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/dir"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
-	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/winsys"
-)
-
-const (
-	lockName   = "lock"
-	recordName = "record.json"
-)
-
-const (
-	// sweepLimit bounds the wait for somebody else's sweep of a dead sandbox,
-	// which waits for the engine's death itself.
-	sweepLimit = deathLimit + time.Second
-	sweepPoll  = 5 * time.Millisecond
 )
 
 // Claim is a sandbox's directory, held by its supervisor through the lock in it.
@@ -119,36 +105,11 @@ func (r *Root) clean(entry string) error {
 	return winsys.Empty(filepath.Join(r.dir, entry), lockName)
 }
 
-func (r *Root) conflict(entry, name string) error {
-	where := ""
-	if rec, err := r.read(entry); err == nil {
-		where = fmt.Sprintf(" (supervisor pid %d)", rec.Supervisor.Pid)
-	}
-	return fault.New(fault.Exists, fault.StageState, "a sandbox named %q is running%s: take another name, or open or stop that one", name, where)
-}
-
-func (r *Root) claimError(err error, name string) error {
-	var own *fault.Error
-	if errors.As(err, &own) {
-		return own
-	}
-	return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("state of sandbox %q in %q", name, r.path))
-}
-
 // Dir is the absolute path of the directory. It does not change.
 func (c *Claim) Dir() string { return filepath.Join(c.root.dir, c.entry) }
 
 // DirFD refers to the directory.
 func (c *Claim) DirFD() dir.Ref { return c.Dir() }
-
-// Record returns the record as written last.
-func (c *Claim) Record() Record { return c.rec }
-
-// Update changes the record, on disk by rename.
-func (c *Claim) Update(change func(*Record)) error {
-	change(&c.rec)
-	return c.write()
-}
 
 func (c *Claim) write() error {
 	data, err := json.Marshal(c.rec)

@@ -33,10 +33,6 @@ func Children(pid int) []Process {
 	return out
 }
 
-// deathLimit bounds how long processes may take to die after their supervisor,
-// whose end closes the last handle of their job.
-const deathLimit = 5 * time.Second
-
 // WaitGone waits until processes that the kernel is ending are gone. One that is
 // still there after the limit is ended here.
 func WaitGone(processes []Process) {

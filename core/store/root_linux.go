@@ -1,14 +1,12 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -38,23 +36,6 @@ func OpenRoot(path string) (*Root, error) {
 	return openRoot(path)
 }
 
-// OpenExistingRoot is OpenRoot for readers: nil without an error when there is none.
-func OpenExistingRoot(path string) (*Root, error) {
-	root, err := openRoot(path)
-	if errors.Is(err, syscall.ENOENT) {
-		return nil, nil
-	}
-	return root, err
-}
-
-func openRoot(path string) (*Root, error) {
-	dir, err := openOwned(path, "sandboxes")
-	if err != nil {
-		return nil, err
-	}
-	return &Root{path: path, dir: dir}, nil
-}
-
 // openOwned opens a directory below a state directory, which must be the
 // effective user's alone.
 func openOwned(path, below string) (*os.File, error) {
@@ -81,9 +62,6 @@ func openOwned(path, below string) (*os.File, error) {
 
 // Close releases the root.
 func (r *Root) Close() error { return r.dir.Close() }
-
-// Path is the state root's absolute path.
-func (r *Root) Path() string { return r.path }
 
 func (r *Root) fd() int { return int(r.dir.Fd()) }
 

@@ -28,30 +28,6 @@ func OpenRoot(path string) (*Root, error) {
 	return openRoot(path)
 }
 
-// OpenExistingRoot is OpenRoot for readers: nil without an error when there is none.
-func OpenExistingRoot(path string) (*Root, error) {
-	root, err := openRoot(path)
-	if os.IsNotExist(unwrapped(err)) {
-		return nil, nil
-	}
-	return root, err
-}
-
-func unwrapped(err error) error {
-	if e := fault.From(err); e != nil {
-		return e.Unwrap()
-	}
-	return nil
-}
-
-func openRoot(path string) (*Root, error) {
-	dir, err := openOwned(path, "sandboxes")
-	if err != nil {
-		return nil, err
-	}
-	return &Root{path: path, dir: dir}, nil
-}
-
 // openOwned checks a directory below a state directory, which must be the user's.
 func openOwned(path, below string) (string, error) {
 	full := filepath.Join(path, below)
@@ -75,9 +51,6 @@ func openOwned(path, below string) (string, error) {
 
 // Close releases the root.
 func (r *Root) Close() error { return nil }
-
-// Path is the state root's absolute path.
-func (r *Root) Path() string { return r.path }
 
 func (r *Root) entries() ([]string, error) {
 	files, err := os.ReadDir(r.dir)

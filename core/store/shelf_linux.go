@@ -2,19 +2,16 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/logs"
 )
 
 // Shelf is the directory of stored sandboxes, one file each.
@@ -23,23 +20,12 @@ type Shelf struct {
 	dir  *os.File
 }
 
-const shelfSuffix = ".json"
-
 // OpenShelf opens the shelf below a state directory and makes it when missing.
 func OpenShelf(path string) (*Shelf, error) {
 	if err := os.MkdirAll(filepath.Join(path, "stored"), 0o700); err != nil {
 		return nil, rootError(err, path)
 	}
 	return openShelf(path)
-}
-
-// OpenExistingShelf is OpenShelf for readers: nil without an error when there is none.
-func OpenExistingShelf(path string) (*Shelf, error) {
-	s, err := openShelf(path)
-	if errors.Is(err, syscall.ENOENT) {
-		return nil, nil
-	}
-	return s, err
 }
 
 func openShelf(path string) (*Shelf, error) {
@@ -55,34 +41,18 @@ func openShelf(path string) (*Shelf, error) {
 // Close releases the shelf.
 func (s *Shelf) Close() error { return s.dir.Close() }
 
-// Get returns what is stored under a name; NotFound when nothing is.
-func (s *Shelf) Get(name string) (Stored, error) {
-	rec, err := s.read(key(name) + shelfSuffix)
-	if errors.Is(err, syscall.ENOENT) {
-		return rec, fault.New(fault.NotFound, fault.StageState, "no sandbox named %q is stored in %q", name, s.path)
-	}
-	if err != nil {
-		return rec, fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("stored sandbox %q", name))
-	}
-	return rec, nil
-}
-
 func (s *Shelf) read(file string) (Stored, error) {
-	var rec Stored
-	fd, err := unix.Openat(int(s.dir.Fd()), file, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(s.FD(), file, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return rec, err
+		return Stored{}, err
 	}
 	f := os.NewFile(uintptr(fd), file)
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err == nil {
-		err = json.Unmarshal(data, &rec)
+	if err != nil {
+		return Stored{}, err
 	}
-	if err == nil && rec.Version != recordVersion {
-		err = fmt.Errorf("record of version %d, this library knows %d", rec.Version, recordVersion)
-	}
-	return rec, err
+	return parseStored(data)
 }
 
 // Put stores a record, as one step, also across a power cut.
@@ -94,7 +64,7 @@ func (s *Shelf) Put(rec Stored) error {
 	}
 	file := key(rec.Name) + shelfSuffix
 	temp := tempFile(rec.Name) // one writer at a time: a name left by a killed one is used again
-	dirfd := int(s.dir.Fd())
+	dirfd := s.FD()
 	f, err := s.openTemp(temp)
 	if err == nil {
 		_, err = f.Write(data)
@@ -120,7 +90,7 @@ func (s *Shelf) Put(rec Stored) error {
 // its writer lives.
 func (s *Shelf) openTemp(temp string) (*os.File, error) {
 	for {
-		fd, err := unix.Openat(int(s.dir.Fd()), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		fd, err := unix.Openat(s.FD(), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +116,7 @@ func (s *Shelf) sweep() {
 		if !strings.HasPrefix(file, ".") || !isKey(strings.TrimSuffix(file[1:], shelfSuffix)) {
 			continue
 		}
-		fd, err := unix.Openat(int(s.dir.Fd()), file, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err := unix.Openat(s.FD(), file, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue
 		}
@@ -154,48 +124,21 @@ func (s *Shelf) sweep() {
 		// name is another file's, or nobody's.
 		var held, now unix.Stat_t
 		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Fstat(fd, &held) == nil &&
-			unix.Fstatat(int(s.dir.Fd()), file, &now, unix.AT_SYMLINK_NOFOLLOW) == nil && held.Ino == now.Ino {
-			unix.Unlinkat(int(s.dir.Fd()), file, 0)
+			unix.Fstatat(s.FD(), file, &now, unix.AT_SYMLINK_NOFOLLOW) == nil && held.Ino == now.Ino {
+			unix.Unlinkat(s.FD(), file, 0)
 		}
 		unix.Close(fd)
 	}
 }
 
-func tempFile(name string) string { return "." + key(name) + shelfSuffix }
-
-// Delete forgets a name and its log. Nothing stored is no error.
-func (s *Shelf) Delete(name string) error {
-	if err := logs.Remove(s.FD(), LogName(name)); err != nil {
-		return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("remove log of sandbox %q", name))
-	}
-	return s.Withdraw(name)
-}
-
 // Withdraw forgets a name, but leaves its log to be read.
 func (s *Shelf) Withdraw(name string) error {
-	unix.Unlinkat(int(s.dir.Fd()), tempFile(name), 0)
-	err := unix.Unlinkat(int(s.dir.Fd()), key(name)+shelfSuffix, 0)
+	unix.Unlinkat(s.FD(), tempFile(name), 0)
+	err := unix.Unlinkat(s.FD(), key(name)+shelfSuffix, 0)
 	if err != nil && err != unix.ENOENT {
 		return fault.Wrap(err, fault.IO, fault.StageState, fmt.Sprintf("remove stored sandbox %q", name))
 	}
 	return nil
-}
-
-// All returns every readable record.
-func (s *Shelf) All() ([]Stored, error) {
-	files, err := s.files()
-	if err != nil {
-		return nil, err
-	}
-	var all []Stored
-	for _, file := range files {
-		if isKey(strings.TrimSuffix(file, shelfSuffix)) {
-			if rec, err := s.read(file); err == nil {
-				all = append(all, rec)
-			}
-		}
-	}
-	return all, nil
 }
 
 func (s *Shelf) files() ([]string, error) {
@@ -207,4 +150,15 @@ func (s *Shelf) files() ([]string, error) {
 		return nil, fault.Wrap(err, fault.IO, fault.StageState, "list stored sandboxes in "+s.path)
 	}
 	return files, nil
+}
+
+// FD is the open directory; it stays the shelf's.
+func (s *Shelf) FD() int { return int(s.dir.Fd()) }
+
+func (s *Shelf) has(file string) (bool, error) {
+	err := unix.Faccessat(s.FD(), file, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,58 +17,13 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
-// List returns the records of the living sandboxes, and takes away what dead
-// ones left.
-func (r *Root) List() ([]Record, error) {
-	entries, err := r.entries()
+func (r *Root) openEntry(entry string) (*os.File, error) {
+	fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	var records []Record
-	for _, entry := range entries {
-		if r.sweepEntry(entry) || !isKey(entry) {
-			continue
-		}
-		if rec, err := r.read(entry); err == nil && rec.living() {
-			records = append(records, rec)
-		}
-	}
-	return records, nil
+	return os.NewFile(uintptr(fd), filepath.Join(r.dir.Name(), entry)), nil
 }
-
-// NameOf names the sandbox of a supervisor in this state directory; "" for any
-// other process.
-func (r *Root) NameOf(pid int) string {
-	records, err := r.List()
-	if err != nil {
-		return ""
-	}
-	for _, rec := range records {
-		if rec.Supervisor.Pid == pid {
-			return rec.Name
-		}
-	}
-	return ""
-}
-
-// Find returns the record and open directory (the caller's to close) of a
-// living sandbox; NotFound when there is none.
-func (r *Root) Find(name string) (Record, *os.File, error) {
-	entry := key(name)
-	if !r.sweepEntry(entry) {
-		rec, err := r.read(entry)
-		if err == nil && rec.Name == name && rec.living() {
-			fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			if err == nil {
-				return rec, os.NewFile(uintptr(fd), entry), nil
-			}
-		}
-	}
-	return Record{}, nil, NotFound(name, r.path)
-}
-
-// Sweep removes what the dead sandbox of this name left; false when it lives.
-func (r *Root) Sweep(name string) bool { return r.sweepEntry(key(name)) }
 
 func (r *Root) entries() ([]string, error) {
 	r.list.Lock()

@@ -6,10 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deathLimit bounds how long the engine's processes may take to die after their
-// supervisor: the kernel kills them with it, and 18 ms were measured.
-const deathLimit = 5 * time.Second
-
 // WaitGone waits until processes that the kernel is killing are gone, so that
 // what they use can be taken away. One that is still there after the limit is
 // killed here.

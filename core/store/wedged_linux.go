@@ -10,9 +10,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
-// pingLimit is how long a supervisor whose owner is dead may take to answer.
-const pingLimit = 2 * time.Second
-
 // KillWedged ends supervisors whose owner is dead and who do not answer, or whom
 // no record names: one that is alive stops by itself, a stopped or hanging one
 // cannot. All have the same time. ping asks the socket in a directory.
@@ -47,13 +44,13 @@ func (r *Root) KillWedged(ping func(dirfd int, timeout time.Duration) bool) {
 // killUnlessAnswers also spares one without a socket, which is starting or ending,
 // for the same time.
 func (r *Root) killUnlessAnswers(entry string, rec Record, ping func(int, time.Duration) bool) {
-	fd, err := unix.Openat(r.fd(), entry, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dir, err := r.openEntry(entry)
 	if err != nil {
 		return
 	}
-	defer unix.Close(fd)
+	defer dir.Close()
 	deadline := time.Now().Add(pingLimit)
-	if !ping(fd, pingLimit) && !endedBy(rec.Supervisor, deadline) {
+	if !ping(int(dir.Fd()), pingLimit) && !endedBy(rec.Supervisor, deadline) {
 		kill(rec.Supervisor)
 	}
 }
@@ -90,22 +87,4 @@ func kill(p Process) {
 		pollUntil(fd, time.Now().Add(deathLimit))
 		WaitGone(children)
 	}
-}
-
-// End kills the supervisor of a name and removes what it leaves. No such
-// sandbox is no error.
-func (r *Root) End(name string) error {
-	rec, dir, err := r.Find(name)
-	if err != nil {
-		return nil
-	}
-	dir.Close()
-	kill(rec.Supervisor)
-	// Its owner may be at it, too, and a sweeper of somebody else's.
-	for deadline := time.Now().Add(sweepLimit); !r.Sweep(name) || r.LeftBy(name, rec.Supervisor.Pid); time.Sleep(sweepPoll) {
-		if time.Now().After(deadline) {
-			return fault.New(fault.IO, fault.StageState, "sandbox %q: supervisor %d could not be killed", name, rec.Supervisor.Pid)
-		}
-	}
-	return nil
 }
