@@ -11,12 +11,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 )
 
-// The events of msb_fd, as in the header.
-const (
-	eventReady = 1
-	eventDone  = 2
-)
-
 // events holds the write ends of an object's msb_fd pipes. One goroutine per
 // object, started by the first msb_fd, serves them all and ends when the object
 // is done; it needs no handle, so the pipes outlive msb_close.

@@ -9,12 +9,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
-// The events of msb_fd, as in the header.
-const (
-	eventReady = 1
-	eventDone  = 2
-)
-
 // events holds an object's event objects: one for each set of events that somebody
 // has asked for, of which each caller gets a handle of his own. One goroutine per
 // object, started by the first msb_fd, serves them all and ends when the object is

@@ -5,10 +5,12 @@ import "C"
 
 import (
 	"context"
+	"io"
 	"os"
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core"
+	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 )
 
@@ -44,6 +46,23 @@ func logOptions(o *C.msb_logs_options) core.LogOptions {
 		}
 	}
 	return own
+}
+
+// feedLog starts what sends the entries into our end and ends with the log, or when
+// the caller has closed his: an idle follower notices that, since somebody waits for
+// input that never comes. last is called before our end is closed.
+func feedLog(ours *os.File, r *core.LogReader, last func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	fault.Go("log of msb_logs_open", func() {
+		defer cancel()
+		io.Copy(io.Discard, ours) // to the caller's close, or ours
+	})
+	fault.Go("log of msb_logs_open", func() {
+		defer ours.Close()
+		defer r.Close()
+		sendLog(ctx, ours, r)
+		last()
+	})
 }
 
 func sendLog(ctx context.Context, to *os.File, r *core.LogReader) {

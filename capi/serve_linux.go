@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -11,10 +9,8 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
-// serveLog returns one end of a socket pair. A goroutine sends the entries into the
-// other and ends with the log, or when the caller has closed his end: an idle
-// follower notices that, since somebody waits for input that never comes. A socket
-// takes MSG_NOSIGNAL, so that no SIGPIPE can arise.
+// serveLog returns one end of a socket pair, of which the other is fed. A socket takes
+// MSG_NOSIGNAL, so that no SIGPIPE can arise.
 func serveLog(r *core.LogReader) (int, error) {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
@@ -28,15 +24,7 @@ func serveLog(r *core.LogReader) (int, error) {
 		return -1, fault.Wrap(err, fault.Limit, fault.NoStage, "socket pair of a log")
 	}
 	ours := os.NewFile(uintptr(ends[1]), "log")
-	ctx, cancel := context.WithCancel(context.Background())
-	fault.Go("log of msb_logs_open", func() {
-		defer cancel()
-		io.Copy(io.Discard, ours) // to the caller's close, or ours
-	})
-	fault.Go("log of msb_logs_open", func() {
-		defer ours.Close()
-		defer r.Close()
-		sendLog(ctx, ours, r)
+	feedLog(ours, r, func() {
 		// A child that the host forked meanwhile may have a copy of our end.
 		control(ours, func(fd int) bool { unix.Shutdown(fd, unix.SHUT_WR); return true })
 	})

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"io"
 	"os"
 
 	"github.com/libmicrosandbox/microsandbox/core"
@@ -10,24 +8,13 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/winsys"
 )
 
-// serveLog returns one end of a pipe. A goroutine sends the entries into the other and
-// ends with the log, or when the caller has closed his end: an idle follower notices
-// that, since somebody waits for input that never comes.
+// serveLog returns one end of a pipe, of which the other is fed.
 func serveLog(r *core.LogReader) (int, error) {
 	ours, theirs, err := winsys.Duplex()
 	if err != nil {
 		return -1, fault.Wrap(err, fault.Limit, fault.NoStage, "pipe of a log")
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	fault.Go("log of msb_logs_open", func() {
-		defer cancel()
-		io.Copy(io.Discard, ours) // to the caller's close, or ours
-	})
-	fault.Go("log of msb_logs_open", func() {
-		defer ours.Close()
-		defer r.Close()
-		sendLog(ctx, ours, r)
-	})
+	feedLog(ours, r, func() {})
 	return int(theirs), nil
 }
 

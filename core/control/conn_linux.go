@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,9 +61,6 @@ func Pair() (*Conn, int, error) {
 // Close ends the connection; blocked calls return.
 func (c *Conn) Close() error { return c.file.Close() }
 
-// SetDeadline bounds blocked and later calls; the zero time lifts it.
-func (c *Conn) SetDeadline(t time.Time) error { return c.file.SetDeadline(t) }
-
 // Peer returns the other end's credentials.
 func (c *Conn) Peer() (*unix.Ucred, error) {
 	var cred *unix.Ucred
@@ -114,20 +110,11 @@ func (c *Conn) SendContext(ctx context.Context, m *Message, fds ...int) error {
 
 // write sends one frame, after those of other callers.
 func (c *Conn) write(ctx context.Context, frame, oob []byte) error {
-	select {
-	case c.send <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := c.begin(ctx); err != nil {
+		return err
 	}
-	defer func() { <-c.send }()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	woken := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		c.file.SetWriteDeadline(time.Unix(1, 0))
-		close(woken)
-	})
+	defer c.finish()
+	ended := wakeAt(ctx, c.file.SetWriteDeadline)
 	var sendErr error
 	err := c.raw.Write(func(fd uintptr) bool {
 		for {
@@ -137,12 +124,8 @@ func (c *Conn) write(ctx context.Context, frame, oob []byte) error {
 			}
 		}
 	})
-	if !stop() {
-		<-woken
-		c.file.SetWriteDeadline(time.Time{})
-		if err != nil {
-			return context.Cause(ctx)
-		}
+	if ended() && err != nil {
+		return context.Cause(ctx)
 	}
 	if err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -50,9 +49,6 @@ func (c *Conn) Close() error {
 	return c.file.Close()
 }
 
-// SetDeadline bounds blocked and later calls; the zero time lifts it.
-func (c *Conn) SetDeadline(t time.Time) error { return c.file.SetDeadline(t) }
-
 // Send sends a message and copies of handles, which stay the caller's. It blocks
 // while the other end does not read.
 func (c *Conn) Send(m *Message, handles ...int) error {
@@ -72,15 +68,10 @@ func (c *Conn) SendContext(ctx context.Context, m *Message, handles ...int) erro
 	if len(handles) > MaxFDs {
 		return fmt.Errorf("%s with %d handles, at most %d are allowed", m.Type, len(handles), MaxFDs)
 	}
-	select {
-	case c.send <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := c.begin(ctx); err != nil {
+		return err
 	}
-	defer func() { <-c.send }()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
+	defer c.finish()
 	given, err := c.give(handles)
 	if err != nil {
 		return err
@@ -99,18 +90,10 @@ func (c *Conn) SendContext(ctx context.Context, m *Message, handles ...int) erro
 }
 
 func (c *Conn) write(ctx context.Context, frame []byte) error {
-	woken := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		c.file.SetWriteDeadline(time.Unix(1, 0))
-		close(woken)
-	})
+	ended := wakeAt(ctx, c.file.SetWriteDeadline)
 	n, err := c.file.Write(frame)
-	if !stop() {
-		<-woken
-		c.file.SetWriteDeadline(time.Time{})
-		if err != nil {
-			err = context.Cause(ctx)
-		}
+	if ended() && err != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil && n > 0 {
 		c.Close()
@@ -213,17 +196,7 @@ func (c *Conn) WriteLine(line []byte) error {
 
 // ReadLine reads that line, of at most size bytes, until ctx ends.
 func (c *Conn) ReadLine(ctx context.Context, size int) ([]byte, error) {
-	woken := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		c.file.SetReadDeadline(time.Unix(1, 0))
-		close(woken)
-	})
-	defer func() {
-		if !stop() {
-			<-woken
-			c.file.SetReadDeadline(time.Time{})
-		}
-	}()
+	defer wakeAt(ctx, c.file.SetReadDeadline)()
 	var line []byte
 	for len(line) <= size {
 		b, err := c.in.ReadByte()

@@ -283,16 +283,3 @@ func (l *Listener) Accept() (*Conn, error) {
 
 // Close stops listening; a blocked Accept returns. The pipe goes with the process.
 func (l *Listener) Close() error { return os.NewSyscallError("SetEvent", windows.SetEvent(l.stop)) }
-
-// Ping reports whether the supervisor of a sandbox's directory answers within a time.
-func Ping(d dir.Ref, timeout time.Duration) bool {
-	conn, _, err := Dial(d)
-	if err != nil {
-		return false
-	}
-	client := NewClient(conn, func(*Message) {})
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return client.Call(ctx, Info, nil, nil) == nil
-}

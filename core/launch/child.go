@@ -6,7 +6,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
+	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 // startupError says why there was no startup line.
@@ -28,6 +30,29 @@ func (c *Child) startupError(ctx context.Context, path string, err error) error 
 	case <-time.After(time.Second):
 		return fault.New(fault.Launch, fault.StageLaunch, "%s: closed its startup pipe: not a supervisor%s", path, c.stderrTail())
 	}
+}
+
+// supervisorArgs are the words on a supervisor's command line: labels only.
+func supervisorArgs(cfg control.Config) []string {
+	args := append([]string{"msb", SuperviseCommand, "--name=" + cfg.Name}, store.Labels(cfg.StateDir, cfg.OwnerPid)...)
+	if cfg.Engine != "" {
+		args = append(args, "--engine="+cfg.Engine)
+	}
+	return args
+}
+
+func spawnError(path string, err error) error {
+	e := fault.Wrap(err, fault.Launch, fault.StageLaunch, "start "+path)
+	if e.Code == fault.IO {
+		e.Code = fault.Launch
+	}
+	switch {
+	case errors.Is(err, errMayNotRun):
+		e.Message += ": msb must be an executable file that you may run"
+	case errors.Is(err, errNotOfMachine):
+		e.Message += ": not an executable of this machine"
+	}
+	return e
 }
 
 // StderrTail returns the end of what the child wrote to its standard error, in

@@ -16,7 +16,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/store"
 )
 
 // Child is a supervisor that has proved its exec.
@@ -42,10 +41,7 @@ func Start(ctx context.Context, path string, cfg control.Config) (*Child, error)
 		return nil, fault.Wrap(err, fault.IO, fault.StageLaunch, "prepare supervisor")
 	}
 	defer startup.Close()
-	argv := append([]string{"msb", SuperviseCommand, "--name=" + cfg.Name}, store.Labels(cfg.StateDir, cfg.OwnerPid)...)
-	if cfg.Engine != "" {
-		argv = append(argv, "--engine="+cfg.Engine)
-	}
+	argv := supervisorArgs(cfg)
 	pid, pidfd, err := spawn(path, argv, files.list)
 	if err != nil {
 		child.discard()
@@ -204,19 +200,11 @@ func growStack() byte {
 	return room[len(os.Args)&0xff]
 }
 
-func spawnError(path string, err error) error {
-	e := fault.Wrap(err, fault.Launch, fault.StageLaunch, "start "+path)
-	if e.Code == fault.IO {
-		e.Code = fault.Launch
-	}
-	switch {
-	case errors.Is(err, syscall.EACCES):
-		e.Message += ": msb must be an executable file that you may run"
-	case errors.Is(err, syscall.ENOEXEC):
-		e.Message += ": not an executable of this machine"
-	}
-	return e
-}
+// Why an executable cannot be started.
+const (
+	errMayNotRun    = syscall.EACCES
+	errNotOfMachine = syscall.ENOEXEC
+)
 
 // readLine reads up to the first newline.
 func readLine(ctx context.Context, r *os.File) ([]byte, error) {

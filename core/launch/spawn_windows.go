@@ -15,7 +15,6 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/control"
 	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/store"
 	"github.com/libmicrosandbox/microsandbox/core/winsys"
 )
 
@@ -126,10 +125,7 @@ func (c *Child) prepare(p *preparation, cfg control.Config) (err error) {
 }
 
 func (p *preparation) spawn(path string, cfg control.Config) (windows.Handle, int, error) {
-	args := append([]string{"msb", SuperviseCommand, "--name=" + cfg.Name}, store.Labels(cfg.StateDir, cfg.OwnerPid)...)
-	if cfg.Engine != "" {
-		args = append(args, "--engine="+cfg.Engine)
-	}
+	args := supervisorArgs(cfg)
 	dir, err := windows.GetSystemDirectory()
 	if err != nil {
 		return 0, 0, os.NewSyscallError("GetSystemDirectory", err)
@@ -192,19 +188,11 @@ func (c *Child) discard() {
 	}
 }
 
-func spawnError(path string, err error) error {
-	e := fault.Wrap(err, fault.Launch, fault.StageLaunch, "start "+path)
-	if e.Code == fault.IO {
-		e.Code = fault.Launch
-	}
-	switch {
-	case errors.Is(err, windows.ERROR_ACCESS_DENIED):
-		e.Message += ": msb must be an executable file that you may run"
-	case errors.Is(err, windows.ERROR_BAD_EXE_FORMAT):
-		e.Message += ": not an executable of this machine"
-	}
-	return e
-}
+// Why an executable cannot be started.
+const (
+	errMayNotRun    = windows.ERROR_ACCESS_DENIED
+	errNotOfMachine = windows.ERROR_BAD_EXE_FORMAT
+)
 
 // tail keeps the end of what a child writes to its standard error.
 type tail struct {

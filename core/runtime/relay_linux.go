@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -160,23 +159,10 @@ func (r *relay) count(delivered int) {
 }
 
 // flush waits until everything that is in the pipe now has reached its place, or
-// the sandbox ends: then for a second at most. What others write meanwhile is not
+// the sandbox ends: then for flushLimit at most. What others write meanwhile is not
 // waited for.
 func (r *relay) flush(ending <-chan struct{}) {
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		select {
-		case <-done:
-			return
-		case <-ending:
-		}
-		select {
-		case <-done:
-		case <-time.After(time.Second):
-			r.stop()
-		}
-	}()
+	defer stopLate(ending, r.stop)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.taken + r.pending()

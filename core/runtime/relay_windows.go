@@ -3,7 +3,6 @@ package runtime
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -129,23 +128,10 @@ func (r *relay) idle() bool {
 }
 
 // flush waits until everything that is in the pipe now is in the log, or the sandbox
-// ends: then for a second at most. What others write meanwhile is not waited for: no
+// ends: then for flushLimit at most. What others write meanwhile is not waited for: no
 // more than the pipe and one read hold.
 func (r *relay) flush(ending <-chan struct{}) {
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		select {
-		case <-done:
-			return
-		case <-ending:
-		}
-		select {
-		case <-done:
-		case <-time.After(time.Second):
-			r.stop()
-		}
-	}()
+	defer stopLate(ending, r.stop)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	most := r.delivered + 2*relayBytes

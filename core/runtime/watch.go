@@ -53,16 +53,28 @@ func (s *supervisor) detach() error {
 	return err
 }
 
-func (s *supervisor) watchOwner(owner <-chan struct{}) {
-	<-owner
-	if s.isAttached() {
-		s.end(handle.CauseOwnerGone, -1)
+// awaitOwner closes ownerGone, and ends an attached sandbox, at the owner's death.
+func (s *supervisor) awaitOwner() {
+	process, err := launch.OpenProcess(s.cfg.OwnerPid)
+	if err != nil || os.Getppid() != s.cfg.OwnerPid {
+		close(s.ownerGone) // it died before we looked
+	} else {
+		go func() {
+			<-process.Done()
+			close(s.ownerGone)
+		}()
 	}
+	go func() {
+		<-s.ownerGone
+		if s.isAttached() {
+			s.end(handle.CauseOwnerGone, -1)
+		}
+	}()
 }
 
 // watchPipe reads the watchdog: end of file is the owner's close or death, which
 // a forked copy of the pipe's other end can hide, but the owner's pidfd cannot.
-func (s *supervisor) watchPipe(pipe *os.File, owner <-chan struct{}) {
+func (s *supervisor) watchPipe(pipe *os.File) {
 	defer pipe.Close()
 	buf := make([]byte, 1)
 	for {
@@ -81,7 +93,7 @@ func (s *supervisor) watchPipe(pipe *os.File, owner <-chan struct{}) {
 	timer := time.NewTimer(closeOrDeath)
 	defer timer.Stop()
 	select {
-	case <-owner:
+	case <-s.ownerGone:
 		s.end(handle.CauseOwnerGone, -1)
 	case <-s.ending:
 	case <-timer.C:

@@ -14,19 +14,9 @@ import (
 // watch starts what can end the sandbox from outside: the owner and signals.
 // These goroutines live as long as the process.
 func (s *supervisor) watch() {
-	owner := s.ownerGone
-	process, err := launch.OpenProcess(s.cfg.OwnerPid)
-	if err != nil || os.Getppid() != s.cfg.OwnerPid {
-		close(owner) // it died before we looked
-	} else {
-		go func() {
-			<-process.Done()
-			close(owner)
-		}()
-	}
-	go s.watchOwner(owner)
+	s.awaitOwner()
 	unix.SetNonblock(launch.WatchdogFD, true)
-	go s.watchPipe(os.NewFile(launch.WatchdogFD, "watchdog"), owner)
+	go s.watchPipe(os.NewFile(launch.WatchdogFD, "watchdog"))
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1)
 	go func() {

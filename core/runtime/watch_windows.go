@@ -1,10 +1,7 @@
 package runtime
 
 import (
-	"os"
-
 	"github.com/libmicrosandbox/microsandbox/core/fault"
-	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/store"
 	"github.com/libmicrosandbox/microsandbox/core/winsys"
 )
@@ -13,18 +10,8 @@ import (
 // that this process is in; should somebody else have a handle of that, the watch here
 // does it.
 func (s *supervisor) watch() {
-	owner := s.ownerGone
-	process, err := launch.OpenProcess(s.cfg.OwnerPid)
-	if err != nil || os.Getppid() != s.cfg.OwnerPid {
-		close(owner) // it died before we looked
-	} else {
-		go func() {
-			<-process.Done()
-			close(owner)
-		}()
-	}
-	go s.watchOwner(owner)
-	go s.watchPipe(s.watchdog, owner)
+	s.awaitOwner()
+	go s.watchPipe(s.watchdog)
 }
 
 // watchLock has nothing to watch: what is open cannot be deleted here.

@@ -3,12 +3,13 @@ package control
 import (
 	"context"
 	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/dir"
 )
 
-// Ping reports whether the supervisor behind the socket in dirfd answers within
-// a time.
-func Ping(dirfd int, timeout time.Duration) bool {
-	conn, _, err := Dial(dirfd)
+// Ping reports whether the supervisor of a sandbox's directory answers within a time.
+func Ping(d dir.Ref, timeout time.Duration) bool {
+	conn, _, err := Dial(d)
 	if err != nil {
 		return false
 	}
