@@ -182,7 +182,8 @@ func TestOnTerminal(t *testing.T) {
 	_, err := p.Wait()
 	require.NoError(t, err)
 
-	p, master = start("echo ready; read x")
+	// The kernel ends a read before it sends the signal.
+	p, master = start("echo ready; read x; exec sleep 60")
 	p.await("ready\r\n")
 	require.NoError(t, master.Close())
 	status, err := p.Wait()
