@@ -200,14 +200,25 @@ func (p *Process) forgetIfDone() {
 	done := p.over && p.open == 0
 	p.mu.Unlock()
 	if done {
-		p.c.mu.Lock()
-		delete(p.c.programs, p.id)
-		p.c.mu.Unlock()
+		p.forget()
 	}
+}
+
+func (p *Process) forget() {
+	p.c.mu.Lock()
+	delete(p.c.programs, p.id)
+	p.c.mu.Unlock()
 }
 
 // lost ends a program whose machine has ended.
 func (p *Process) lost() {
+	p.finish()
+	p.closeScreen()
+	p.closeStreams()
+}
+
+// finish lets those who wait for the end go on, unless it has come before.
+func (p *Process) finish() {
 	p.mu.Lock()
 	over := p.over
 	p.over = true
@@ -215,8 +226,6 @@ func (p *Process) lost() {
 	if !over {
 		close(p.ended)
 	}
-	p.closeScreen()
-	p.closeStreams()
 }
 
 func (p *Process) closeStreams() {

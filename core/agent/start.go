@@ -219,16 +219,8 @@ func (p *Process) killLater() { p.c.spawn(func() { p.Signal(unix.SIGKILL) }) }
 
 // drop forgets a program that never ran.
 func (p *Process) drop() {
-	p.c.mu.Lock()
-	delete(p.c.programs, p.id)
-	p.c.mu.Unlock()
-	p.mu.Lock()
-	over := p.over
-	p.over = true
-	p.mu.Unlock()
-	if !over {
-		close(p.ended)
-	}
+	p.forget()
+	p.finish()
 	p.closeFiles()
 }
 

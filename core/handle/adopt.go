@@ -33,22 +33,9 @@ type Source interface {
 // source, under the name, with the labels and times of cfg. prepare as in Start.
 func Take(cfg control.Config, timeout time.Duration, prepare func(context.Context) error, from Source) *Sandbox {
 	s := newSandbox(cfg.Name, cfg.StateDir, true, cfg.StopGrace)
-	ctx, cancel := context.WithCancelCause(context.Background())
-	s.cancelStart = cancel
 	logf(s.name, 0, "take")
-	fault.Go("sandbox "+cfg.Name, func() {
-		defer cancel(nil)
-		ctx, stop := context.WithTimeoutCause(ctx, timeout,
-			fault.New(fault.TimedOut, fault.StageEngine, "sandbox %q: the pool had none within %v", cfg.Name, timeout))
-		defer stop()
-		if prepare != nil {
-			if err := prepare(ctx); err != nil {
-				s.failStart(err)
-				return
-			}
-		}
-		s.live(ctx, cfg, from)
-	})
+	late := fault.New(fault.TimedOut, fault.StageEngine, "sandbox %q: the pool had none within %v", cfg.Name, timeout)
+	s.begin(timeout, late, prepare, func(ctx context.Context) { s.live(ctx, cfg, from) })
 	return s
 }
 

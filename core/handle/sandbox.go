@@ -96,24 +96,38 @@ func Start(path string, cfg control.Config, timeout time.Duration, prepare func(
 	if cfg.Pooled {
 		s.moved = make(chan struct{})
 	}
+	logf(s.name, 0, "create")
+	late := fault.New(fault.TimedOut, fault.StageEngine, "sandbox %q was not ready within %v", cfg.Name, timeout)
+	s.begin(timeout, late, func(ctx context.Context) error {
+		if prepare == nil {
+			return nil
+		}
+		err := prepare(ctx)
+		if err != nil {
+			closeFiles(cfg.MountFiles)
+		}
+		return err
+	}, func(ctx context.Context) { s.run(ctx, path, cfg) })
+	return s
+}
+
+// begin runs prepare, unless nil, and then the life of the sandbox. Its start ends
+// with the error late after the timeout.
+func (s *Sandbox) begin(timeout time.Duration, late error, prepare func(context.Context) error, live func(context.Context)) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancelStart = cancel
-	logf(s.name, 0, "create")
-	fault.Go("sandbox "+cfg.Name, func() {
+	fault.Go("sandbox "+s.name, func() {
 		defer cancel(nil)
-		ctx, stop := context.WithTimeoutCause(ctx, timeout,
-			fault.New(fault.TimedOut, fault.StageEngine, "sandbox %q was not ready within %v", cfg.Name, timeout))
+		ctx, stop := context.WithTimeoutCause(ctx, timeout, late)
 		defer stop()
 		if prepare != nil {
 			if err := prepare(ctx); err != nil {
-				closeFiles(cfg.MountFiles)
 				s.failStart(err)
 				return
 			}
 		}
-		s.run(ctx, path, cfg)
+		live(ctx)
 	})
-	return s
 }
 
 // Ready is closed once the sandbox has started or failed to.

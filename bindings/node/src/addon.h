@@ -56,6 +56,7 @@ void throw_no_memory(napi_env env);
  */
 int handles_init(napi_env env);
 int handles_add(napi_env env, msb_handle handle); /* 0: out of memory; the handle was closed */
+napi_value handles_open(napi_env env, msb_handle handle); /* handles_add, as a number; else an exception */
 
 /* ---- info.c: C structs to JavaScript objects -------------------------- */
 

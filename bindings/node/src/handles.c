@@ -71,6 +71,14 @@ int handles_add(napi_env env, msb_handle handle)
 	return 1;
 }
 
+napi_value handles_open(napi_env env, msb_handle handle)
+{
+	if (handles_add(env, handle))
+		return number(env, (double)handle);
+	throw_no_memory(env);
+	return NULL;
+}
+
 static void handles_remove(napi_env env, msb_handle handle)
 {
 	open_handles *open = handles_of(env);

@@ -4,15 +4,6 @@
  */
 #include "addon.h"
 
-static napi_value opened(napi_env env, msb_handle handle)
-{
-	if (!handles_add(env, handle)) {
-		throw_no_memory(env);
-		return NULL;
-	}
-	return number(env, (double)handle);
-}
-
 /* poolCreate({sandbox, poolSize, …}): gives a handle; the event ready says that it is full, or could not be filled */
 static napi_value pool_create(napi_env env, napi_callback_info info)
 {
@@ -38,7 +29,7 @@ static napi_value pool_create(napi_env env, napi_callback_info info)
 		if (msb_pool_create(&options, &handle, &err) != MSB_OK)
 			throw_error(env, &err);
 		else
-			result = opened(env, handle);
+			result = handles_open(env, handle);
 	}
 	scratch_free(&memory);
 	return result;
@@ -66,7 +57,7 @@ static napi_value pool_take(napi_env env, napi_callback_info info)
 		if (msb_pool_take(pool, &options, &handle, &err) != MSB_OK)
 			throw_error(env, &err);
 		else
-			result = opened(env, handle);
+			result = handles_open(env, handle);
 	}
 	scratch_free(&memory);
 	return result;

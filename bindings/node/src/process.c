@@ -136,10 +136,8 @@ static napi_value process_start(napi_env env, napi_callback_info info)
 	if (get_process_options(env, &memory, args[1], &options)) {
 		if (msb_process_start(sandbox, &options, &handle, &err) != MSB_OK)
 			throw_error(env, &err);
-		else if (!handles_add(env, handle))
-			throw_no_memory(env);
 		else
-			result = number(env, (double)handle);
+			result = handles_open(env, handle);
 	}
 	scratch_free(&memory);
 	return result;

@@ -64,10 +64,8 @@ static napi_value begin_sandbox(napi_env env, napi_callback_info info, begin *wi
 		options.flags |= MSB_CREATE_ASYNC;
 		if (with(&options, &handle, &err) != MSB_OK)
 			throw_error(env, &err);
-		else if (!handles_add(env, handle))
-			throw_no_memory(env);
 		else
-			result = number(env, (double)handle);
+			result = handles_open(env, handle);
 	}
 	scratch_free(&memory);
 	return result;

@@ -161,7 +161,7 @@ class LoadTest(unittest.TestCase):
 
 class ErrorTest(unittest.TestCase):
     def test_pickle(self) -> None:
-        done = Completed(Cause.EXITED, 3, None, 0.5, 0.1, 4096, b"o", b"e")
+        done = Completed(Cause.EXITED, 3, None, 0.5, 0.1, 4096, stdout=b"o", stderr=b"e")
         for error in (
             ExecError("exec x: no such file or directory", -14, 2, 8),
             RunTimeoutError("late", done),

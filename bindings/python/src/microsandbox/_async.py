@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Tuple
 
 from . import _arguments, _base, _ffi, _steps
@@ -66,7 +65,7 @@ async def _connect(fd: int, which: int) -> _Stream:
     return transport, protocol
 
 
-class AsyncProcess(ProcessBase):
+class AsyncProcess(ProcessBase, AsyncClosing):
     """A program in a sandbox.
 
     stdin is a StreamWriter, stdout and stderr are StreamReaders, where PIPE was
@@ -136,15 +135,7 @@ class AsyncProcess(ProcessBase):
         for _, protocol in streams:
             await protocol.lost
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    async def _leave(self) -> None:
         try:
             await _steps.run_async(self._end())
         finally:

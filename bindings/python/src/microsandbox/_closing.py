@@ -13,6 +13,10 @@ class Closing:
     def close(self) -> None:
         raise NotImplementedError
 
+    def _leave(self) -> None:
+        """At the end of the block."""
+        self.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -22,12 +26,16 @@ class Closing:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        self.close()
+        self._leave()
 
 
 class AsyncClosing:
     async def close(self) -> None:
         raise NotImplementedError
+
+    async def _leave(self) -> None:
+        """At the end of the block."""
+        await self.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -38,4 +46,4 @@ class AsyncClosing:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        await self.close()
+        await self._leave()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from types import TracebackType
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from . import _arguments, _ffi, _steps
 from ._async import AsyncSandbox
 from ._base import take
+from ._closing import AsyncClosing, Closing
 from ._handle import Handle
 from ._info import last_error_of, pool_info_of
 from ._steps import Steps
@@ -63,7 +63,7 @@ class PoolBase:
         return take(self._handle, _arguments.take(**options))
 
 
-class Pool(PoolBase):
+class Pool(PoolBase, Closing):
     """Keeps sandboxes booted for whoever takes one; full once this call returns.
 
     Leaving its `with` block, as close(), ends those that nobody has taken and
@@ -87,19 +87,8 @@ class Pool(PoolBase):
         """Ends what nobody has taken and waits until nothing of it is left."""
         _steps.run(self._handle.close())
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
-
-class AsyncPool(PoolBase):
+class AsyncPool(PoolBase, AsyncClosing):
     """Pool for asyncio: `async with AsyncPool() as pool`, or create()."""
 
     def __init__(self, **options: Unpack[PoolOptions]) -> None:
@@ -125,11 +114,3 @@ class AsyncPool(PoolBase):
             self._entered = True
             self._hold(await _steps.run_async(_fill(self._arguments)))
         return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        await self.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Optional, cast
 
 from . import _arguments, _base, _ffi, _steps, _terminal
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 
-class Process(ProcessBase):
+class Process(ProcessBase, Closing):
     """A program in a sandbox.
 
     stdin, stdout and stderr are binary files where PIPE was asked for, else None; of a
@@ -83,15 +82,7 @@ class Process(ProcessBase):
                 file.close()
         self._handle.release()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def _leave(self) -> None:
         try:
             _steps.run(self._end())
         finally:

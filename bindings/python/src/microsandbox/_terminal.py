@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import os
-from typing import BinaryIO, Optional, Tuple, cast
+from typing import TYPE_CHECKING, BinaryIO, Optional, Tuple, cast
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class _Shown(io.FileIO):
     """What is shown. Linux tells its end, when nobody has the terminal any more, as an error."""
 
-    def readinto(self, buffer: bytearray) -> Optional[int]:  # type: ignore[override]
+    def readinto(self, buffer: Buffer, /) -> int:
         try:
             return super().readinto(buffer)
         except OSError as error:
@@ -20,8 +23,11 @@ class _Shown(io.FileIO):
             return 0
 
     # FileIO's own do not come by readinto.
-    read = io.RawIOBase.read
-    readall = io.RawIOBase.readall
+    def read(self, size: Optional[int] = -1, /) -> bytes:
+        return io.RawIOBase.read(self, -1 if size is None else size)
+
+    def readall(self) -> bytes:
+        return io.RawIOBase.readall(self)
 
 
 def directions(master: int) -> Tuple[BinaryIO, BinaryIO]:
