@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -135,14 +134,6 @@ func (m *measurement) vmFirstOutput(scratch string) (float64, error) {
 	return float64(first.at.Sub(begin)), nil
 }
 
-// counter counts bytes.
-type counter int64
-
-func (c *counter) Write(p []byte) (int, error) {
-	*c += counter(len(p))
-	return len(p), nil
-}
-
 // vmStanding measures in one machine: memory while idle, programs, a stream.
 func (m *measurement) vmStanding(scratch string) ([]figure, error) {
 	sb, err := m.vmCreate(scratch)
@@ -170,20 +161,19 @@ func (m *measurement) vmStanding(scratch string) ([]figure, error) {
 		}
 	}
 	tail := slices.Sorted(slices.Values(times))
-	var count counter
-	begin := time.Now()
-	script := fmt.Sprintf("exec /bin/busybox head -c %d /dev/zero", m.streamBytes)
-	if err := vmRun(sb, &count, "/bin/sh", "-c", script); err != nil {
+	stdout, err := m.vmOut(sb)
+	if err != nil {
 		return nil, err
 	}
-	speed := float64(count) / 1e6 / time.Since(begin).Seconds()
-	if int64(count) != m.streamBytes {
-		m.fails("vm: %d of %d bytes came through stdout", count, m.streamBytes)
+	stdin, err := m.vmIn(sb)
+	if err != nil {
+		return nil, err
 	}
 	return []figure{
 		{name: "vm_exec_to_exit", unit: "ms", ours: summarise(times)},
 		{name: "vm_exec_to_exit_p99", unit: "ms", ours: summarise([]float64{quantile(tail, 0.99)})},
-		{name: "vm_stdout", unit: "MB/s", ours: summarise([]float64{speed})},
+		{name: "vm_stdout", unit: "MB/s", ours: summarise([]float64{stdout})},
+		{name: "vm_stdin", unit: "MB/s", ours: summarise([]float64{stdin})},
 		{name: "vm_idle_pss_256m", unit: "MB", ours: summarise([]float64{pss / 1e6})},
 	}, nil
 }

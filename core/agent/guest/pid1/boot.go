@@ -55,6 +55,7 @@ func serve(fd int, vm bool) int {
 	IgnoreSignals()
 	protect(true)
 	unix.Umask(0o22)
+	calmRuntime()
 	a, err := New(fd, vm)
 	if err != nil {
 		complain(err.Error())

@@ -44,7 +44,7 @@ func (p *port) receive() {
 		copy(grown, p.in)
 		p.in = grown
 	}
-	n, err := unix.Read(p.fd, p.in[len(p.in):cap(p.in)])
+	n, err := readNow(p.fd, p.in[len(p.in):cap(p.in)])
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
@@ -100,7 +100,7 @@ func (p *port) full() bool { return len(p.out)-p.sent > highWater }
 // flush writes what the port takes.
 func (p *port) flush() {
 	for p.ended == nil && p.sent < len(p.out) {
-		n, err := unix.Write(p.fd, p.out[p.sent:])
+		n, err := writeNow(p.fd, p.out[p.sent:])
 		if err == unix.EINTR {
 			continue
 		}

@@ -159,6 +159,6 @@ func (p *program) hasEnded(status unix.WaitStatus, own uint64) {
 
 // drain reads what a terminal holds: how much that is it does not tell.
 func (o *output) drain() {
-	for o.fd >= 0 && o.credit > 0 && o.read() {
+	for o.fd >= 0 && o.credit > 0 && o.read() > 0 {
 	}
 }

@@ -40,32 +40,46 @@ func (o *output) ready(uint32) {
 		o.watch()
 		return
 	}
-	o.read()
+	for o.credit > 0 && !o.a.port.full() && o.read() == wire.MaxData {
+	}
 }
 
-// read reads once, straight into the port's queue; false when there is nothing now.
-func (o *output) read() bool {
+// longOutput is after how many bytes an output gets a larger pipe, so that the program
+// and the agent take turns less often.
+const longOutput = 4 * wire.MaxData
+
+// pipeSize is that of the pipes of long streams: what an input may have in flight.
+const pipeSize = wire.InputWindow
+
+// widen enlarges a pipe; one that stays as it is works as well.
+func widen(fd int) { unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize) }
+
+// read reads once, straight into the port's queue; 0 when there is nothing now.
+func (o *output) read() int {
 	port := o.a.port
 	start := len(port.out)
 	n := int(min(o.credit, wire.MaxData))
 	port.out = wire.AppendHeader(port.out, wire.Header{Kind: wire.KindData, Stream: o.stream, ID: o.p.id})
 	port.out = slices.Grow(port.out, n)[:len(port.out)+n]
-	got, err := unix.Read(o.fd, port.out[start+wire.HeaderSize:])
+	got, err := readNow(o.fd, port.out[start+wire.HeaderSize:])
 	if got <= 0 {
 		port.out = port.out[:start]
 		if err == unix.EAGAIN || err == unix.EINTR {
-			return false
+			return 0
 		}
 		o.close() // end of file; EIO of a terminal whose last user has gone
-		return false
+		return 0
 	}
 	port.out = wire.Finish(port.out[:start+wire.HeaderSize+got], start)
 	o.credit -= uint32(got)
+	if o.sent < longOutput && o.sent+uint64(got) >= longOutput && o.p.terminal < 0 {
+		widen(o.fd)
+	}
 	o.sent += uint64(got)
 	if o.credit == 0 {
 		o.watch()
 	}
-	return true
+	return got
 }
 
 // written is how long the output is by now, as far as it can be told.
@@ -100,6 +114,7 @@ type input struct {
 	p      *program
 	fd     int // -1: closed
 	buf    []byte
+	wide   bool   // the pipe has been enlarged
 	window uint32 // what the host may still send
 	owed   uint32 // written, and not yet given back as credit
 	eof    bool   // the host has sent all
@@ -143,8 +158,13 @@ func (in *input) receive(data []byte) bool {
 
 func (in *input) write() {
 	for in.fd >= 0 && len(in.buf) > 0 {
-		n, err := unix.Write(in.fd, in.buf)
+		n, err := writeNow(in.fd, in.buf)
 		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EAGAIN && !in.wide && in.p.terminal < 0 {
+			in.wide = true
+			widen(in.fd)
 			continue
 		}
 		if err == unix.EAGAIN {
