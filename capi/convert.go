@@ -90,6 +90,7 @@ func processOptions(o *C.msb_process_options) (core.ProcessOptions, error) {
 	own := core.ProcessOptions{
 		Cwd:          text(o.cwd),
 		ClearEnv:     o.flags&C.MSB_START_CLEAR_ENV != 0,
+		Overlapped:   o.flags&C.MSB_START_OVERLAPPED != 0,
 		StartTimeout: duration(o.start_timeout_ms),
 	}
 	budget -= len(own.Cwd)

@@ -24,7 +24,7 @@ func msbgo_logs_open(name *C.char, o *C.msb_logs_options, p *C.msbc_place, out *
 	if err != nil {
 		return fail(e, err)
 	}
-	fd, err := serveLog(r)
+	fd, err := serveLog(r, o.flags&C.MSB_LOGS_OVERLAPPED != 0)
 	if err != nil {
 		r.Close()
 		return fail(e, err)

@@ -11,7 +11,7 @@ import (
 
 // serveLog returns one end of a socket pair, of which the other is fed. A socket takes
 // MSG_NOSIGNAL, so that no SIGPIPE can arise.
-func serveLog(r *core.LogReader) (int, error) {
+func serveLog(r *core.LogReader, _ bool) (int, error) {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = unix.SetNonblock(ends[1], true)

@@ -9,8 +9,8 @@ import (
 )
 
 // serveLog returns one end of a pipe, of which the other is fed.
-func serveLog(r *core.LogReader) (int, error) {
-	ours, theirs, err := winsys.Duplex()
+func serveLog(r *core.LogReader, overlapped bool) (int, error) {
+	ours, theirs, err := winsys.Duplex(overlapped)
 	if err != nil {
 		return -1, fault.Wrap(err, fault.Limit, fault.NoStage, "pipe of a log")
 	}

@@ -357,7 +357,7 @@ msb_result msb_logs_open(const char *name, const char *state_dir, const msb_logs
 	if (result == MSB_OK)
 		result = msbc_input(&own, "msb_logs_options", options != NULL ? options : &defaults, 8, &o, sizeof o);
 	if (result == MSB_OK)
-		result = msbc_flags(&own, "msb_logs_options.flags", o.flags, MSB_LOGS_FOLLOW);
+		result = msbc_flags(&own, "msb_logs_options.flags", o.flags, MSB_LOGS_FOLLOW | MSB_LOGS_OVERLAPPED);
 	if (result == MSB_OK)
 		result = msbc_flags(&own, "msb_logs_options.sources", o.sources,
 		                    MSB_LOG_STDOUT | MSB_LOG_STDERR | MSB_LOG_SUPERVISOR);
@@ -403,7 +403,7 @@ static msb_result process_options(msb_error *err, const msb_process_options *in,
 
 	if (result == MSB_OK)
 		result = msbc_flags(err, "msb_process_options.flags", own->flags,
-		                    MSB_START_ASYNC | MSB_START_CLEAR_ENV | MSB_START_UMASK);
+		                    MSB_START_ASYNC | MSB_START_CLEAR_ENV | MSB_START_UMASK | MSB_START_OVERLAPPED);
 	if (result == MSB_OK && (own->argv == NULL || own->argv[0] == NULL || own->argv[0][0] == '\0'))
 		result = msbc_fail(err, MSB_E_INVALID, "argv names no program");
 	if (result == MSB_OK)

@@ -45,6 +45,7 @@ type ProcessOptions struct {
 	Rlimits      []Rlimit // each resource once; what is not listed stays the sandbox's
 	WallLimit    time.Duration
 	OutputLimit  uint64 // bytes of stdout and stderr together; 0 = none
+	Overlapped   bool   // Windows: our ends of pipes take overlapped I/O only
 }
 
 // Rlimit is a resource limit with Linux's numbers; math.MaxUint64 is none.
@@ -161,7 +162,7 @@ func (o ProcessOptions) identity(prog *handle.Program) error {
 		seen[l.Resource] = true
 	}
 	prog.UID, prog.GID, prog.Groups = o.UID, o.GID, slices.Clone(o.Groups)
-	prog.Umask, prog.Rlimits, prog.OutputLimit = o.Umask, slices.Clone(o.Rlimits), o.OutputLimit
+	prog.Umask, prog.Rlimits, prog.OutputLimit, prog.Overlapped = o.Umask, slices.Clone(o.Rlimits), o.OutputLimit, o.Overlapped
 	var err error
 	prog.WallLimit, err = timeout("wall_limit_ms", o.WallLimit, 0)
 	return err

@@ -62,9 +62,7 @@
 #include "microsandbox/base.h"    /* types, results, errors, the library itself */
 #include "microsandbox/mounts.h"  /* what a sandbox shows of the host */
 #include "microsandbox/sandbox.h" /* msb_sandbox_create and what a sandbox's handle does */
-#if !defined(_WIN32)
 #include "microsandbox/pool.h"    /* sandboxes that are booted ahead */
-#endif
 #include "microsandbox/store.h"   /* sandboxes by name: stored ones, lists, the audit */
 #include "microsandbox/metrics.h" /* what sandboxes use */
 #include "microsandbox/logs.h"    /* what sandboxes and their programs say */

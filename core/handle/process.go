@@ -24,6 +24,7 @@ type Program struct {
 	WallLimit time.Duration // 0 = none
 	// OutputLimit bounds the bytes of stdout and stderr together; 0 = none.
 	OutputLimit uint64
+	Overlapped  bool // our ends of pipes take overlapped I/O only; where there is such a thing
 }
 
 // Rlimit is a resource limit of a program.
@@ -346,7 +347,7 @@ func (p *Process) openStdio(prog Program) (kinds [3]control.Stdio, fds []int, er
 			err = fault.New(fault.Invalid, fault.StageArgument, "stdio 0: a log is for stdout and stderr only")
 		case StdioPipe:
 			kinds[i] = control.StdioOwn
-			fd, err = p.openPipe(i)
+			fd, err = p.openPipe(i, prog.Overlapped)
 		case StdioFD, StdioInherit:
 			kinds[i] = control.StdioShare
 			given := s.FD
@@ -370,8 +371,8 @@ func (p *Process) openStdio(prog Program) (kinds [3]control.Stdio, fds []int, er
 }
 
 // openPipe keeps our end and returns the guest's.
-func (p *Process) openPipe(which int) (int, error) {
-	fds, err := newPipe()
+func (p *Process) openPipe(which int, overlapped bool) (int, error) {
+	fds, err := newPipe(which, overlapped)
 	if err != nil {
 		return -1, err
 	}

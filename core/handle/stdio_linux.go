@@ -12,7 +12,7 @@ func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_D
 func standard(which int) int { return which }
 
 // newPipe makes a pipe: its read end, then its write end.
-func newPipe() (ends [2]int, err error) {
+func newPipe(int, bool) (ends [2]int, err error) {
 	err = unix.Pipe2(ends[:], unix.O_CLOEXEC)
 	return ends, err
 }

@@ -1,6 +1,10 @@
 package handle
 
-import "golang.org/x/sys/windows"
+import (
+	"golang.org/x/sys/windows"
+
+	"github.com/libmicrosandbox/microsandbox/core/winsys"
+)
 
 // errNotOpen is the error of a number that is no open handle.
 const errNotOpen = windows.ERROR_INVALID_HANDLE
@@ -33,8 +37,16 @@ func standard(which int) int {
 // pipeBytes is the size of a pipe, as on other systems.
 const pipeBytes = 64 << 10
 
-// newPipe makes a pipe: its read end, then its write end. Neither is inheritable.
-func newPipe() (ends [2]int, err error) {
+// newPipe makes a pipe for a standard stream: its read end, then its write end. Neither
+// is inheritable, and the program's never takes overlapped I/O, of which it knows nothing.
+func newPipe(which int, overlapped bool) (ends [2]int, err error) {
+	if overlapped {
+		ours, theirs, err := winsys.RawStream(which != 0)
+		if which == 0 {
+			return [2]int{int(theirs), int(ours)}, err
+		}
+		return [2]int{int(ours), int(theirs)}, err
+	}
 	var r, w windows.Handle
 	if err := windows.CreatePipe(&r, &w, nil, pipeBytes); err != nil {
 		return ends, err

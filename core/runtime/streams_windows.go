@@ -55,7 +55,7 @@ func openStreams(kinds [3]control.Stdio, handles []int, log programLog, output *
 // relay counts what the program writes and passes it on to a handle, which becomes the
 // relay's, or to the log.
 func (s *streams) relay(which int, to windows.Handle, log programLog) error {
-	ours, theirs, err := winsys.RawStream()
+	ours, theirs, err := winsys.RawStream(true)
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,14 @@ func Stream(read, overlapped bool) (ours *os.File, theirs windows.Handle, err er
 	return os.NewFile(uintptr(server), "stream"), theirs, nil
 }
 
-// RawStream is a Stream that we read, for overlapped calls of the caller's own.
-func RawStream() (ours, theirs windows.Handle, err error) { return stream(inbound, false) }
+// RawStream is a Stream for overlapped calls of the caller's own.
+func RawStream(read bool) (ours, theirs windows.Handle, err error) {
+	return stream(direction(read), false)
+}
 
 // Duplex is a Stream that we write, and whose other end's closing we notice by reading.
-func Duplex() (ours *os.File, theirs windows.Handle, err error) {
-	server, theirs, err := stream(duplex, false)
+func Duplex(overlapped bool) (ours *os.File, theirs windows.Handle, err error) {
+	server, theirs, err := stream(duplex, overlapped)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -9,7 +9,8 @@ extern "C" {
 #endif
 
 /* msb_logs_options.flags */
-#define MSB_LOGS_FOLLOW 1u  /* go on until the sandbox ends */
+#define MSB_LOGS_FOLLOW     1u  /* go on until the sandbox ends */
+#define MSB_LOGS_OVERLAPPED 2u  /* Windows: the handle takes overlapped I/O only; elsewhere no effect */
 
 /* msb_logs_options.sources */
 #define MSB_LOG_STDOUT     2u  /* 1 << msb_log_frame.source */

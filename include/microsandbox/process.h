@@ -25,6 +25,7 @@ typedef struct msb_stdio {
 #define MSB_START_ASYNC     1u  /* return at once; MSB_EVENT_READY or msb_wait tells the rest */
 #define MSB_START_CLEAR_ENV 2u  /* no default environment, only env */
 #define MSB_START_UMASK     4u  /* umask counts */
+#define MSB_START_OVERLAPPED 8u /* Windows: the caller's ends of pipes take overlapped I/O only; elsewhere no effect */
 
 /* A resource limit, as in setrlimit(2), with Linux's numbers on every host. */
 typedef struct msb_rlimit {

@@ -41,14 +41,12 @@ func TestDLL(t *testing.T) {
 	}
 }
 
-// listed are the functions that the library exports on other systems, but for pools,
-// whose sandboxes change their names and directories as Windows does not allow it.
+// listed are the functions that the library exports on other systems.
 func listed(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile(root + "/capi/libmicrosandbox.map")
 	require.NoError(t, err)
 	names := regexp.MustCompile(`msb_\w+`).FindAllString(string(text), -1)
-	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, "msb_pool_") })
 	slices.Sort(names)
 	return names
 }

@@ -16,6 +16,8 @@ static const struct {
 	{"stdin", test_stdin},
 	{"errors", test_errors},
 	{"events", test_events},
+	{"overlapped", test_overlapped},
+	{"pools", test_pools},
 	{"kill-tree", test_kill_tree},
 	{"kill-sandbox", test_kill_sandbox},
 	{"drain", test_drain},

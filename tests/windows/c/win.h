@@ -70,6 +70,8 @@ int test_program(void);
 int test_stdin(void);
 int test_errors(void);
 int test_events(void);
+int test_overlapped(void);
+int test_pools(void);
 int test_kill_tree(void);
 int test_kill_sandbox(void);
 int test_drain(void);
