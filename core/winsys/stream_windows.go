@@ -21,9 +21,13 @@ func Stream(read, overlapped bool) (ours *os.File, theirs windows.Handle, err er
 	return os.NewFile(uintptr(server), "stream"), theirs, nil
 }
 
-// RawStream is a Stream for overlapped calls of the caller's own.
+// RawStream is a Stream for overlapped calls of the caller's own. To read from the end
+// that writes tells that the other was closed, which is how event loops notice it.
 func RawStream(read bool) (ours, theirs windows.Handle, err error) {
-	return stream(direction(read), false)
+	if read {
+		return stream(inbound, false)
+	}
+	return stream(duplex, false)
 }
 
 // Duplex is a Stream that we write, and whose other end's closing we notice by reading.

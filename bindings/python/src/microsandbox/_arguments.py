@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
-from . import _ffi
+from . import _ffi, _platform
 from .types import (
     DEVNULL,
     INHERIT,
@@ -325,11 +325,11 @@ def stdio(values: Sequence[Stdio]) -> list[tuple[int, int]]:
         elif isinstance(value, int):
             if value < 0:
                 raise ValueError(f"stdio: {value} is not a descriptor")
-            pairs.append((_ffi.STDIO_FD, value))
+            pairs.append((_ffi.STDIO_FD, _platform.lent(value)))
         else:
             if value.writable():
                 value.flush()
-            pairs.append((_ffi.STDIO_FD, value.fileno()))
+            pairs.append((_ffi.STDIO_FD, _platform.lent(value.fileno())))
     return pairs
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Optional, Tuple
 
-from . import _arguments, _base, _ffi, _steps
+from . import _arguments, _base, _ffi, _platform, _steps
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._closing import AsyncClosing
 from ._handle import Handle
@@ -55,14 +55,7 @@ async def _connect(fd: int, which: int) -> _Stream:
     """Takes the descriptor over."""
     loop = asyncio.get_running_loop()
     protocol = _Pipe(loop)
-    file = os.fdopen(fd, "rb" if which else "wb", 0)
-    try:
-        connect = loop.connect_read_pipe if which else loop.connect_write_pipe
-        transport, _ = await connect(lambda: protocol, file)
-    except BaseException:
-        file.close()
-        raise
-    return transport, protocol
+    return await _platform.connect(loop, protocol, fd, bool(which)), protocol
 
 
 class AsyncProcess(ProcessBase, AsyncClosing):
@@ -223,7 +216,8 @@ class AsyncSandbox(SandboxBase, AsyncClosing):
         """
         stdio = (stdin, stdout, stderr)
         terminal = _base.window(pty, rows, cols)
-        handle = await _steps.run_async(self._start(argv, stdio, terminal, options))
+        steps = self._start(argv, stdio, terminal, options, overlapped=True)
+        handle = await _steps.run_async(steps)
         return await AsyncProcess.attach(handle, argv, stdio, pty)
 
     async def info(self) -> SandboxInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import weakref
 from typing import Optional
 
@@ -63,7 +62,7 @@ def _come_up(raw: int, arguments: _ffi.SandboxArguments, forget: bool) -> Steps[
         yield from handle.started()
     except GeneratorExit:
         with contextlib.suppress(MicrosandboxError):
-            _ffi.kill(handle.raw(), signal.SIGKILL)
+            _ffi.kill(handle.raw(), _ffi.SIGKILL)
         handle.release()
         raise
     except BaseException:
@@ -148,7 +147,7 @@ class SandboxBase:
 
     def kill(self) -> None:
         """Kills the supervisor, the engine and all programs, at once."""
-        _ffi.kill(self._handle.raw(), signal.SIGKILL)
+        _ffi.kill(self._handle.raw(), _ffi.SIGKILL)
 
     def _info(self) -> SandboxInfo:
         return info_of(_ffi.sandbox_info(self._handle.raw()))
@@ -186,12 +185,13 @@ class SandboxBase:
         stdio: tuple[Stdio, Stdio, Stdio],
         terminal: Optional[tuple[Optional[int], Optional[int]]],
         options: ProgramOptions,
+        overlapped: bool = False,
     ) -> Steps[Handle]:
         rows, cols = terminal or (None, None)
         arguments = _arguments.process(
             argv, stdio_kinds=stdio, pty=terminal is not None, rows=rows, cols=cols, **options
         )
-        return _program.start(self._handle, arguments)
+        return _program.start(self._handle, arguments._replace(overlapped=overlapped))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}{' closed' if self.closed else ''}>"
@@ -234,10 +234,10 @@ class ProcessBase:
         )
 
     def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
+        self.send_signal(_ffi.SIGTERM)
 
     def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
+        self.send_signal(_ffi.SIGKILL)
 
     def _end(self) -> Steps[None]:
         if not self._handle.closed:

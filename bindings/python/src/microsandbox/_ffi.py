@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Sequence
 
+from ._platform import IN_TREE, SONAME
 from ._structs import (
     Error,
     ListOptions,
@@ -32,7 +33,6 @@ from ._structs import (
 from .errors import BufferTooSmallError, LibraryError, error_for
 
 VERSION = (0, 1)  # MSB_VERSION_MAJOR, MSB_VERSION_MINOR of the header below
-SONAME = "libmicrosandbox.so.0"
 
 CREATE_ASYNC, CREATE_DETACHED, CREATE_STORED, CREATE_REPLACE = 1, 2, 4, 8
 MOUNT_BIND, MOUNT_TMPFS, MOUNT_EROFS, MOUNT_DISK = range(4)
@@ -40,24 +40,28 @@ MOUNT_READONLY, MOUNT_NOEXEC, MOUNT_NOSUID, MOUNT_NODEV, MOUNT_QCOW2 = 1, 2, 4, 
 START_ASYNC = 1
 START_CLEAR_ENV = 2
 START_UMASK = 4
+START_OVERLAPPED = 8
 INFO_ATTACHED, INFO_OWNER, INFO_STORED, INFO_POOLED = 1, 2, 4, 8
 LIST_STOPPED, LIST_POOLED = 1, 2
 POOL_SHRUNKEN, POOL_UNFILLED = 1, 2
 LOGS_FOLLOW = 1
+LOGS_OVERLAPPED = 2
 EVENT_READY = 1
 EVENT_DONE = 2
 STDIO_NULL, STDIO_PIPE, STDIO_FD, STDIO_INHERIT = range(4)
 STDIO_PTY = 4
 STDIO_LOG = 5
+SIGKILL, SIGTERM = 9, 15  # Linux's numbers, on every host
 
 _u32, _i32, _u64, _i64 = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.c_int64
 _str = ctypes.c_char_p
+_fd = ctypes.c_ssize_t if sys.platform == "win32" else _i32  # msb_os_fd
 _p = ctypes.POINTER
 _err = _p(Error)
 
 # Every function of the header that returns an msb_result, less its last argument, the msb_error.
 FUNCTIONS: dict[str, list[Any]] = {
-    "msb_set_log_fd": [_i32],
+    "msb_set_log_fd": [_fd],
     "msb_probe": [_p(SandboxOptions), _p(SandboxInfo)],
     "msb_sandbox_create": [_p(SandboxOptions), _p(_u64)],
     "msb_sandbox_open": [_str, _str, _p(_u64)],
@@ -73,19 +77,19 @@ FUNCTIONS: dict[str, list[Any]] = {
     "msb_sandbox_remove": [_str, _str],
     "msb_sandbox_metrics": [_u64, _p(Metrics)],
     "msb_metrics_list": [_str, _p(Metrics), _u32, _p(_u32)],
-    "msb_logs_open": [_str, _str, _p(LogsOptions), _p(_i32)],
+    "msb_logs_open": [_str, _str, _p(LogsOptions), _p(_fd)],
     "msb_audit": [_str, ctypes.c_void_p, _u32, _p(_u32), _p(_u32)],
     "msb_sandbox_drain": [_u64, _i64],
     "msb_sandbox_stop": [_u64, _i64],
     "msb_sandbox_disarm": [_u64],
     "msb_process_start": [_u64, _p(ProcessOptions), _p(_u64)],
-    "msb_process_stdio": [_u64, _u32, _p(_i32)],
+    "msb_process_stdio": [_u64, _u32, _p(_fd)],
     "msb_process_resize": [_u64, _u32, _u32],
     "msb_process_number": [_u64, _p(_u64)],
     "msb_kill": [_u64, _i32],
     "msb_wait": [_u64, _i64, _p(Outcome)],
     "msb_try_wait": [_u64, _p(_i32), _p(Outcome)],
-    "msb_fd": [_u64, _u32, _p(_i32)],
+    "msb_fd": [_u64, _u32, _p(_fd)],
     "msb_cancel": [_u64],
 }
 
@@ -94,7 +98,7 @@ _library: Optional[ctypes.CDLL] = None
 
 
 def candidates() -> list[Path]:
-    """Where the library may lie, in the order of preference; a bare name is left to ld.so."""
+    """Where the library may lie, in the order of preference; a bare name is left to the system."""
     override = os.environ.get("MSB_LIBRARY")
     if override:
         return [Path(override)]
@@ -102,7 +106,7 @@ def candidates() -> list[Path]:
     found = [here / "_lib" / SONAME]
     # In the source tree this file is bindings/python/src/microsandbox/_ffi.py.
     if len(here.parents) > 3 and (here.parents[3] / "include" / "microsandbox.h").is_file():
-        found.append(here.parents[3] / "build" / "lib" / SONAME)
+        found.append(here.parents[3] / IN_TREE)
     return [path for path in found if path.is_file()] or [Path(SONAME)]
 
 
@@ -114,9 +118,9 @@ def _is_glibc() -> bool:
 
 
 def _load() -> ctypes.CDLL:
-    if not sys.platform.startswith("linux"):
-        raise LibraryError(f"microsandbox needs Linux, and this is {sys.platform}")
-    if not _is_glibc():
+    if sys.platform != "win32" and not sys.platform.startswith("linux"):
+        raise LibraryError(f"microsandbox needs Linux or Windows, and this is {sys.platform}")
+    if sys.platform != "win32" and not _is_glibc():
         raise LibraryError("microsandbox needs glibc: musl (Alpine) cannot load a Go shared library")
     path = candidates()[0]
     if path.is_absolute() and not path.exists():
@@ -432,8 +436,8 @@ def logs_open(
 ) -> int:
     """A descriptor from which the entries of a log can be read."""
     size = ctypes.sizeof(LogsOptions)
-    options = LogsOptions(size, flags, sources, 0, tail_lines, since_unix_ms, program)
-    out = _i32(-1)
+    options = LogsOptions(size, flags | LOGS_OVERLAPPED, sources, 0, tail_lines, since_unix_ms, program)
+    out = _fd(-1)
     _call("msb_logs_open", name, state_dir, ctypes.byref(options), ctypes.byref(out))
     return out.value
 
@@ -456,6 +460,7 @@ class ProcessArguments(NamedTuple):
     argv: Sequence[bytes]
     env: Optional[Sequence[bytes]] = None
     clear_env: bool = False
+    overlapped: bool = False  # pipes that are read and written by _platform.Reader and Writer
     cwd: Optional[bytes] = None
     stdio: Sequence[tuple[int, int]] = ((STDIO_NULL, 0),) * 3
     start_timeout_ms: int = 0
@@ -474,6 +479,8 @@ def process_start(sandbox: int, arguments: ProcessArguments) -> int:
     """Begins to start a program; EVENT_READY tells when that has ended."""
     options = _sized(ProcessOptions)
     options.flags = START_ASYNC | (START_CLEAR_ENV if arguments.clear_env else 0)
+    if arguments.overlapped:
+        options.flags |= START_OVERLAPPED
     options.argv = _strings(arguments.argv)
     if arguments.env is not None:
         options.env = _strings(arguments.env)
@@ -503,7 +510,7 @@ def _limits(options: ProcessOptions, arguments: ProcessArguments) -> None:
 
 
 def process_stdio(process: int, which: int) -> int:
-    out = _i32(-1)
+    out = _fd(-1)
     _call("msb_process_stdio", process, which, ctypes.byref(out))
     return out.value
 
@@ -531,7 +538,7 @@ def try_wait(handle: int) -> Optional[Outcome]:
 
 def event_fd(handle: int, events: int) -> int:
     """A new descriptor that becomes readable once any of the events has happened."""
-    out = _i32(-1)
+    out = _fd(-1)
     _call("msb_fd", handle, events, ctypes.byref(out))
     return out.value
 

@@ -7,9 +7,10 @@ import threading
 import warnings
 from typing import Optional
 
-from . import _ffi
+from . import _ffi, _platform
 from ._info import CAUSES
-from ._steps import Steps, Wait, deadline_after
+from ._steps import Steps, deadline_after
+from ._wait import Wait
 from .errors import ClosedError, ForkedError, InternalError, TimedOutError
 from .types import Cause, LimitHit, Outcome
 
@@ -68,7 +69,7 @@ class Handle:
         try:
             return bool((yield Wait((fd,), deadline=deadline)))
         finally:
-            os.close(fd)
+            _platform.close(fd)
 
     def started(self) -> Steps[None]:
         """Waits for the start; the library puts a limit to it."""
@@ -110,7 +111,7 @@ class Handle:
             try:
                 yield Wait((fd,))
             finally:
-                os.close(fd)
+                _platform.close(fd)
 
     def abandon(self) -> None:
         """For finalizers: closes what its user forgot, but not in a forked child."""

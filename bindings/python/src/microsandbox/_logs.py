@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import weakref
 import zlib
 from typing import TYPE_CHECKING, Optional
 
+from . import _platform
 from ._closing import AsyncClosing, Closing
-from ._steps import Steps, Wait, run, run_async
+from ._steps import Steps, run, run_async
+from ._wait import Wait
 from .errors import InternalError
 from .types import LogEntry, LogSource
 
@@ -26,10 +27,9 @@ class LogsBase:
     """Entries of a log, in order. To stop early, close it or drop it."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._pipe = _platform.Reader(fd)
         self._data = bytearray()
-        self._closing = weakref.finalize(self, os.close, fd)
-        os.set_blocking(fd, False)
+        self._closing = weakref.finalize(self, self._pipe.close)
 
     def _close(self) -> None:
         self._closing()
@@ -40,10 +40,9 @@ class LogsBase:
             entry = self._entry()
             if entry is not None:
                 return entry
-            try:
-                chunk = os.read(self._fd, CHUNK)
-            except BlockingIOError:
-                yield Wait((self._fd,))
+            chunk = self._pipe.read(CHUNK)
+            if chunk is None:
+                yield Wait((self._pipe.fd,))
                 continue
             if not chunk:
                 self._close()

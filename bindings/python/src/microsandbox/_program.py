@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import signal
-import struct
-import termios
 import time
 from typing import Optional
 
-from . import _ffi
+from . import _ffi, _platform
 from ._handle import Handle
-from ._steps import Steps, Wait, deadline_after
+from ._steps import Steps, deadline_after
+from ._wait import Wait
 from .errors import MicrosandboxError, StateError, TimedOutError
 from .types import Bytes, Cause, Completed, Outcome, RunTimeoutError
 
@@ -42,10 +38,10 @@ def reap(process: Handle) -> Steps[None]:
     # A call that is refused means that there is nothing left to kill.
     with contextlib.suppress(MicrosandboxError):
         try:
-            _ffi.kill(process.raw(), signal.SIGKILL)
+            _ffi.kill(process.raw(), _ffi.SIGKILL)
         except StateError:
             yield from process.until(_ffi.EVENT_READY, deadline)
-            _ffi.kill(process.raw(), signal.SIGKILL)
+            _ffi.kill(process.raw(), _ffi.SIGKILL)
         yield from process.until(_ffi.EVENT_DONE, deadline)
 
 
@@ -53,17 +49,19 @@ class _Sink:
     """Reads one output of a program and keeps the first `cap` bytes of it."""
 
     def __init__(self, fd: int, cap: int) -> None:
-        self.fd = fd
+        self._pipe = _platform.Reader(fd)
         self.cap = cap
         self.data = bytearray()
         self.truncated = False
-        os.set_blocking(fd, False)
+
+    @property
+    def fd(self) -> int:
+        return self._pipe.fd
 
     def read(self, size: int = CHUNK) -> int:
         """How many bytes came; closes at the end of the output."""
-        try:
-            chunk = os.read(self.fd, size)
-        except BlockingIOError:
+        chunk = self._pipe.read(size)
+        if chunk is None:
             return 0
         if not chunk:
             self.close()
@@ -75,9 +73,7 @@ class _Sink:
 
     def drain(self) -> None:
         """Reads what lies in the pipe now; a child that goes on writing is not waited for."""
-        if self.fd < 0:
-            return
-        (left,) = struct.unpack("i", fcntl.ioctl(self.fd, termios.FIONREAD, b"\0" * 4))
+        left = self._pipe.available() if self.fd >= 0 else 0
         while left > 0 and self.fd >= 0:
             count = self.read(min(left, CHUNK))
             if count == 0:
@@ -85,48 +81,34 @@ class _Sink:
             left -= count
 
     def close(self) -> None:
-        if self.fd >= 0:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
-
-
-def _write(fd: int, data: memoryview) -> int:
-    """Writes to a pipe in a host that may have set SIGPIPE to its deadly default."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
-    try:
-        return os.write(fd, data)
-    except BrokenPipeError:
-        if signal.SIGPIPE not in before:
-            signal.sigtimedwait((signal.SIGPIPE,), 0)
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._pipe.close()
 
 
 class _Source:
     """Writes the input of a program. That it does not read all of it is no error."""
 
     def __init__(self, fd: int, data: Bytes) -> None:
-        self.fd = fd
+        self._pipe = _platform.Writer(fd)
         self.left = memoryview(data).cast("B")
-        os.set_blocking(fd, False)
         if not self.left:
             self.close()
 
+    @property
+    def fd(self) -> int:
+        return self._pipe.fd
+
     def write(self) -> None:
-        try:
-            self.left = self.left[_write(self.fd, self.left[:CHUNK]) :]
-        except BlockingIOError:
+        if self.fd < 0:
             return
+        try:
+            self.left = self.left[self._pipe.write(self.left[:CHUNK]) :]
         except BrokenPipeError:
             self.close()
         if not self.left:
             self.close()
 
     def close(self) -> None:
-        if self.fd >= 0:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
+        self._pipe.close()
 
 
 class _Run:
@@ -141,9 +123,17 @@ class _Run:
                 self.sinks.append(_Sink(_ffi.process_stdio(process.raw(), which), cap))
             if data is not None:
                 self.source = _Source(_ffi.process_stdio(process.raw(), 0), data)
+            self._begin()
         except BaseException:
             self.close()
             raise
+
+    def _begin(self) -> None:
+        """Only what was tried can be waited for."""
+        for sink in self.sinks:
+            sink.read()
+        if self.source is not None:
+            self.source.write()
 
     def until_done(self, deadline: Optional[float]) -> Steps[bool]:
         """Feeds and drains the program until it has ended, or the deadline has passed."""
@@ -179,7 +169,7 @@ class _Run:
             sink.close()
         if self.source:
             self.source.close()
-        os.close(self.done)
+        _platform.close(self.done)
 
 
 def run(
@@ -192,6 +182,7 @@ def run(
     """Runs a program to its end. The end of the program counts, not that of its
     output: a child of it that still holds a pipe keeps nobody waiting."""
     deadline = deadline_after(timeout)
+    arguments = arguments._replace(overlapped=True)
     process = Handle(_ffi.process_start(sandbox.raw(), arguments), "program")
     pipes: Optional[_Run] = None
     try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from typing import TYPE_CHECKING, BinaryIO, Optional, cast
+from typing import TYPE_CHECKING, BinaryIO, Optional
 
-from . import _arguments, _base, _ffi, _steps, _terminal
+from . import _arguments, _base, _ffi, _platform, _steps, _terminal
 from ._base import MAX_OUTPUT, ProcessBase, SandboxBase, create, start
 from ._closing import Closing
 from ._handle import Handle
@@ -51,7 +50,7 @@ class Process(ProcessBase, Closing):
         def end(which: int, mode: str) -> Optional[BinaryIO]:
             if stdio[which] != PIPE:
                 return None
-            return cast(BinaryIO, open(_ffi.process_stdio(handle.raw(), which), mode))
+            return _platform.open_file(_ffi.process_stdio(handle.raw(), which), mode)
 
         try:
             if pty:
@@ -74,8 +73,8 @@ class Process(ProcessBase, Closing):
         Input that was not yet taken is dropped: close stdin yourself to have it delivered.
         """
         if self.stdin is not None and not self.stdin.closed:
-            os.set_blocking(self.stdin.fileno(), False)
-            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            _platform.never_wait(self.stdin)
+            with contextlib.suppress(OSError):
                 self.stdin.close()
         for file in (self.stdout, self.stderr):
             if file is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Mapping, Optional
 
-from . import _arguments, _ffi
+from . import _arguments, _ffi, _platform
 from ._info import audit_of, entry_of, info_of, metrics_of
 from ._logs import AsyncLogs, Logs
 from .types import Audit, LogsOptions, Metrics, PathLike, SandboxEntry, SandboxInfo, SandboxOptions
@@ -86,4 +86,4 @@ def set_log_fd(fd: Optional[int]) -> None:
 
     The library keeps a duplicate: the caller may close its own.
     """
-    _ffi.set_log_fd(-1 if fd is None else fd)
+    _ffi.set_log_fd(-1 if fd is None else _platform.lent(fd))
