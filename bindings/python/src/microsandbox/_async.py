@@ -118,7 +118,9 @@ class AsyncProcess(ProcessBase, AsyncClosing):
         self._handle.release()
         streams, self._streams = self._streams, []
         for transport, protocol in streams:
-            if not isinstance(transport, asyncio.WriteTransport):
+            # Windows' transports of outputs are write transports, too.
+            writes = self.stdin is not None and transport is self.stdin.transport
+            if not writes or not isinstance(transport, asyncio.WriteTransport):
                 transport.close()
             # asyncio's transport fails when it is aborted with its end already under way.
             elif not protocol.lost.done() and not (

@@ -147,7 +147,9 @@ class _End:
     @property
     def fd(self) -> int:
         """The event of the last operation; -1 when closed."""
-        return -1 if self._handle < 0 else int(self._operation.event)
+        if self._handle < 0 or self._operation is None:
+            return self._handle
+        return int(self._operation.event)
 
     def _finished(self) -> Optional[int]:
         """How many bytes the operation has moved; None while it goes on."""
