@@ -81,7 +81,7 @@ check: ## what to run before each commit: under five minutes
 
 test: ## everything, as root and as an unprivileged user
 	@tools/install-deps test
-	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools dll test-kernel
+	@$(MAKE) -s all examples-c lib-debug matrix node-devtools python-devtools dll node-windows windows-interpreters test-kernel
 	@tools/run-tests full
 
 PREFIX ?= /usr/local

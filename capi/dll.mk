@@ -13,7 +13,7 @@ DLL_EXTLD := -static-libgcc -Wl,--export-all-symbols -Wl,--exclude-all-symbols \
 	-Wl,--out-implib=$(CURDIR)/$(DLL_DIR)/libmicrosandbox.dll.a
 DLL_GO := GOENV=off GOFLAGS=-buildvcs=false GOOS=windows GOARCH=amd64 nice go build -trimpath
 
-.PHONY: dll dll-deps
+.PHONY: dll dll-deps windows-interpreters
 dll: dll-deps $(DLL) $(DLL_MSB) $(DLL_DIR)/microsandbox.pc ## cross-build the Windows DLL and msb.exe
 
 dll-deps:
@@ -37,3 +37,9 @@ $(DLL_DIR)/microsandbox.pc: capi/microsandbox.pc.in capi/dll.mk
 	@mkdir -p $(DLL_DIR)
 	sed -e 's|@PREFIX@|$${pcfiledir}|' -e 's|@LIBDIR@|$${pcfiledir}|' -e 's|@INCLUDEDIR@|$${pcfiledir}/include|' \
 		-e 's|@VERSION@|$(VERSION)|' $< > $@
+
+# What the tests of the bindings run under wine.
+windows-interpreters: build/windows-test/node.exe build/windows-test/python/python.exe
+build/windows-test/node.exe build/windows-test/python/python.exe &: tools/windows-interpreters
+	@tools/windows-interpreters build/windows-test
+	@touch build/windows-test/node.exe build/windows-test/python/python.exe

@@ -3,7 +3,7 @@
 
 NODE ?= node
 NPM ?= npm
-NODE_SRC := $(wildcard bindings/node/src/*.c)
+NODE_SRC := $(filter-out %_windows.c,$(wildcard bindings/node/src/*.c))
 NODE_NATIVE := bindings/node/native
 NODE_CFLAGS := -std=c99 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wpedantic -Werror
 # Node-API is stable: the headers of any Node from 20 on will do.
@@ -49,3 +49,22 @@ bindings/node/test/dev/node_modules/.package-lock.json: bindings/node/test/dev/p
 
 node-test: node node-devtools
 	$(NODE) --test bindings/node/test/*.test.js bindings/node/test/dev/*.test.js
+
+# The addon for Windows, cross-built. It takes Node-API and libuv from the process that
+# loads it, which has to be called node.exe.
+NODE_DLL_SRC := $(filter-out %_linux.c,$(wildcard bindings/node/src/*.c))
+NODE_API := build/node/headers/node_modules/node-api-headers
+NODE_DLL := $(DLL_DIR)/microsandbox.node
+
+.PHONY: node-windows
+node-windows: $(NODE_DLL) ## cross-build the Node addon for Windows
+
+build/node/libnode.a: $(NODE_API)/include/node_api.h
+	@mkdir -p $(@D)
+	{ printf '%s\n' 'NAME node.exe' EXPORTS uv_open_osfhandle uv_get_osfhandle; \
+		grep -hE '^(napi|node_api)_' $(NODE_API)/def/*.def | sort -u; } > build/node/node.def
+	x86_64-w64-mingw32-dlltool -d build/node/node.def -D node.exe -l $@
+
+$(NODE_DLL): $(NODE_DLL_SRC) bindings/node/src/addon.h $(HEADERS) build/node/libnode.a $(DLL)
+	$(DLL_CC) -std=c99 -O2 -Wall -Wextra -Wpedantic -Werror -shared -static-libgcc -Iinclude -I$(NODE_API)/include \
+		-o $@ $(NODE_DLL_SRC) $(DLL_DIR)/libmicrosandbox.dll.a build/node/libnode.a

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 import { MicrosandboxError, fromNative } from "./errors.js";
 
-/** $MSB_NODE_ADDON, else native/ in the package, with libmicrosandbox.so.0 and msb beside it. */
+/** $MSB_NODE_ADDON, else native/ in the package, with the library and msb beside it. */
 function addonPath() {
   return process.env.MSB_NODE_ADDON || fileURLToPath(new URL("../native/microsandbox.node", import.meta.url));
 }
@@ -15,13 +15,15 @@ function unusable(message) {
 
 function load() {
   const path = addonPath();
-  if (process.platform !== "linux") throw unusable(`runs on Linux only, not on ${process.platform}`);
+  if (!["linux", "win32"].includes(process.platform)) {
+    throw unusable(`runs on Linux and Windows only, not on ${process.platform}`);
+  }
   let addon;
   try {
     addon = createRequire(import.meta.url)(path);
   } catch (error) {
     // The report names the glibc in use; with musl there is none. It is slow, hence only here.
-    if (!process.report.getReport().header.glibcVersionRuntime) {
+    if (process.platform === "linux" && !process.report.getReport().header.glibcVersionRuntime) {
       throw unusable("musl cannot load a Go shared library; use a Node built for glibc (not Alpine)");
     }
     const cause = error.message.split("\n")[0];
@@ -85,7 +87,12 @@ export const native = {
   processResize: call("processResize"),
   kill: call("kill"),
   tryWait: call("tryWait"),
-  fd: call("fd"),
+  fd: call("fd"), // on Linux; the next five on Windows
+  watch: call("watch"),
+  watchEnd: call("watchEnd"),
+  watchRef: call("watchRef"),
+  watchUnref: call("watchUnref"),
+  pipeBytes: call("pipeBytes"),
   close: call("close"),
   // On libuv's pool of four threads, which fs and dns share: seldom, and never to wait.
   sandboxOpen: callAsync("sandboxOpen"),

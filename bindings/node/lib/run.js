@@ -2,6 +2,7 @@
 import { readSync } from "node:fs";
 
 import { timedOut } from "./errors.js";
+import { native } from "./native.js";
 import { checkRunOptions } from "./options.js";
 import { Program } from "./program.js";
 
@@ -13,6 +14,7 @@ class Collector {
   #pipe;
   #chunks = [];
   #room;
+  #received = 0;
   truncated = false;
 
   constructor(pipe, maxOutput) {
@@ -23,6 +25,7 @@ class Collector {
 
   /** Reads on beyond the cap: a full pipe would stop the program. */
   #add(chunk) {
+    this.#received += chunk.length;
     if (chunk.length > this.#room) this.truncated = true;
     if (this.#room === 0) return;
     const kept = chunk.subarray(0, this.#room);
@@ -34,8 +37,13 @@ class Collector {
    * Takes what the ended program has left in the pipe, and does not wait for
    * its end: a child of the program may hold the pipe open for ever.
    */
-  finish() {
+  async finish() {
     const { fd, socket } = this.#pipe;
+    if (process.platform === "win32") {
+      await this.#arrived(fd, socket);
+      socket.destroy();
+      return Buffer.concat(this.#chunks);
+    }
     socket.pause();
     while (socket.read() !== null); // emits "data"
     for (let total = 0; !socket.destroyed && !socket.readableEnded && total < PIPE_BYTES;) {
@@ -52,6 +60,17 @@ class Collector {
     }
     socket.destroy();
     return Buffer.concat(this.#chunks);
+  }
+
+  /** Where libuv has a read under way, which takes what is there now. */
+  #arrived(fd, socket) {
+    if (socket.destroyed || socket.readableEnded) return;
+    const all = this.#received + native.pipeBytes(fd);
+    return new Promise((resolve) => {
+      const check = () => this.#received >= all && resolve();
+      socket.on("data", check).once("end", resolve).once("close", resolve);
+      check();
+    });
   }
 }
 
@@ -95,7 +114,7 @@ export async function run(sandbox, argv, { input, signal, timeout, maxOutput = D
   let result;
   try {
     const outcome = await program.outcome();
-    const [out, err] = output.map((collector) => collector.finish());
+    const [out, err] = await Promise.all(output.map((collector) => collector.finish()));
     const truncated = output.some((collector) => collector.truncated);
     result = { ...outcome, stdout: out, stderr: err, truncated };
   } catch (error) {

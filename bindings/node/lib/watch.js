@@ -1,10 +1,10 @@
-// Waiting for a handle's events through libuv's poll: no thread waits anywhere.
+// Waiting for a handle's events: libuv's poll does it on Linux, so that no thread waits.
 import { Socket } from "node:net";
 
 import { native } from "./native.js";
 import { EVENT } from "./names.js";
 
-export class Watch {
+class Descriptor {
   #socket;
 
   /** @param {number} events of EVENT; any of them ends the watch */
@@ -33,6 +33,33 @@ export class Watch {
     this.#socket.unref();
   }
 }
+
+/** On Windows the system's thread pool waits, for an event object. */
+class EventObject {
+  #watch;
+  #resolve;
+
+  constructor(handle, events) {
+    this.fired = new Promise((resolve) => (this.#resolve = resolve));
+    // The callback holds this object: nobody else may, and it must not be garbage.
+    this.#watch = native.watch(handle, events, () => this.cancel());
+  }
+
+  cancel() {
+    native.watchEnd(this.#watch);
+    this.#resolve();
+  }
+
+  ref() {
+    native.watchRef(this.#watch);
+  }
+
+  unref() {
+    native.watchUnref(this.#watch);
+  }
+}
+
+export const Watch = process.platform === "win32" ? EventObject : Descriptor;
 
 /** Closes a handle and waits until nothing of it is left. */
 export async function closeAndWait(handle) {

@@ -19,7 +19,7 @@ static napi_value set_log_fd(napi_env env, napi_callback_info info)
 	int64_t fd;
 
 	if (get_args(env, info, args, 1) && get_int64(env, args[0], "fd", &fd) &&
-	    msb_set_log_fd((msb_os_fd)fd, &err) != MSB_OK)
+	    msb_set_log_fd((msb_os_fd)descriptor_lent(fd), &err) != MSB_OK)
 		throw_error(env, &err);
 	return NULL;
 }
@@ -48,7 +48,8 @@ NAPI_MODULE_INIT()
 	    !define(env, exports, sandbox_functions) || !define(env, exports, process_functions) ||
 	    !define(env, exports, handle_functions) || !define(env, exports, blocking_functions) ||
 	    !define(env, exports, listing_functions) || !define(env, exports, metrics_functions) ||
-	    !define(env, exports, logs_functions) || !define(env, exports, pool_functions)) {
+	    !define(env, exports, logs_functions) || !define(env, exports, pool_functions) ||
+	    !define(env, exports, descriptor_functions)) {
 		napi_throw_error(env, NULL, "microsandbox: the addon could not be set up");
 		return NULL;
 	}

@@ -67,6 +67,14 @@ napi_value outcome_object(napi_env env, const msb_outcome *outcome);
 napi_value info_object(napi_env env, const msb_sandbox_info *info);
 napi_value entries_array(napi_env env, const msb_sandbox_entry *entries, uint32_t count);
 
+/* ---- descriptor_linux.c, descriptor_windows.c ------------------------- */
+
+/* What the library takes for a descriptor that JavaScript has; -1 when it has none such. */
+int64_t descriptor_lent(int64_t fd);
+
+/* What JavaScript gets for a descriptor of the library's, which is the caller's from now on. */
+napi_value descriptor_taken(napi_env env, msb_os_fd fd);
+
 /* ---- job.c: calls that may take long, on a thread of libuv's pool ------ */
 
 /* Arguments and results of every kind of call; each uses its own. */
@@ -122,6 +130,7 @@ extern const napi_property_descriptor listing_functions[];
 extern const napi_property_descriptor metrics_functions[];
 extern const napi_property_descriptor logs_functions[];
 extern const napi_property_descriptor pool_functions[];
+extern const napi_property_descriptor descriptor_functions[];
 
 #define FUNCTION(name, callback) { name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL }
 #define FUNCTIONS_END { NULL, NULL, NULL, NULL, NULL, NULL, napi_default, NULL }

@@ -149,29 +149,9 @@ static napi_value handle_try_wait(napi_env env, napi_callback_info info)
 	return napi_get_null(env, &none) == napi_ok ? none : NULL;
 }
 
-/* fd(handle, events): a descriptor that becomes readable; the caller closes it. */
-static napi_value handle_fd(napi_env env, napi_callback_info info)
-{
-	msb_error err = MSB_ERROR_INIT;
-	msb_handle handle;
-	msb_os_fd fd;
-	int64_t events;
-	napi_value args[2];
-
-	if (!get_args(env, info, args, 2) || !get_handle(env, args[0], &handle) ||
-	    !get_int64(env, args[1], "events", &events))
-		return NULL;
-	if (msb_fd(handle, (uint32_t)events, &fd, &err) != MSB_OK) {
-		throw_error(env, &err);
-		return NULL;
-	}
-	return number(env, fd);
-}
-
 const napi_property_descriptor handle_functions[] = {
 	FUNCTION("close", handle_close),
 	FUNCTION("kill", handle_kill),
 	FUNCTION("tryWait", handle_try_wait),
-	FUNCTION("fd", handle_fd),
 	FUNCTIONS_END,
 };

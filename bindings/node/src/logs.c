@@ -4,8 +4,6 @@
  */
 #include "addon.h"
 
-#include <unistd.h>
-
 static void execute_logs(job *j)
 {
 	j->code = msb_logs_open(j->name, j->state_dir, &j->logs, &j->fd, &j->err);
@@ -13,11 +11,7 @@ static void execute_logs(job *j)
 
 static napi_value result_logs(napi_env env, job *j)
 {
-	napi_value value = number(env, j->fd);
-
-	if (!value)
-		close(j->fd);
-	return value;
+	return descriptor_taken(env, j->fd);
 }
 
 /*
@@ -48,6 +42,7 @@ static napi_value logs_open(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	j->logs.program = (uint64_t)program;
+	j->logs.flags |= MSB_LOGS_OVERLAPPED;
 	return job_start(env, j, execute_logs, result_logs);
 }
 

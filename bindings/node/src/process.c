@@ -24,6 +24,8 @@ static int get_stdio(napi_env env, napi_value object, msb_stdio out[3])
 			return 0;
 		}
 		out[i].kind = (uint32_t)kind;
+		if (kind == MSB_STDIO_FD)
+			out[i].fd = descriptor_lent(out[i].fd);
 	}
 	return 1;
 }
@@ -116,7 +118,7 @@ static int get_process_options(napi_env env, scratch *memory, napi_value object,
 	    !get_uint32_property(env, object, "cols", &out->cols) ||
 	    !get_stdio(env, object, out->stdio))
 		return 0;
-	out->flags = MSB_START_ASYNC | (clear_env ? MSB_START_CLEAR_ENV : 0);
+	out->flags = MSB_START_ASYNC | MSB_START_OVERLAPPED | (clear_env ? MSB_START_CLEAR_ENV : 0);
 	if (!get_identity_and_limits(env, memory, object, out))
 		return 0;
 	return 1;
@@ -159,7 +161,7 @@ static napi_value process_stdio(napi_env env, napi_callback_info info)
 		throw_error(env, &err);
 		return NULL;
 	}
-	return number(env, fd);
+	return descriptor_taken(env, fd);
 }
 
 /* processResize(process, rows, cols) */

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ from microsandbox import (
     Sandbox,
     TimedOutError,
     UnsupportedError,
+    _structs,
 )
 
 assert sys.platform == "win32"
@@ -57,6 +59,20 @@ class Case(unittest.TestCase):
 
     def box(self, **options: Any) -> Sandbox:
         return Sandbox(engine=Engine.JOB, state_dir=self.directory, **options)
+
+
+class HeaderTest(unittest.TestCase):
+    def test_structs(self) -> None:
+        """The recorded layout, which a compiler for Windows has checked."""
+        root = Path(__file__).resolve().parents[4]
+        text = (root / "tests" / "header" / "layout.json").read_text("utf-8")
+        recorded: dict[str, Any] = json.loads(text)["structs"]
+        for name, struct in _structs.STRUCTS.items():
+            with self.subTest(name):
+                self.assertEqual(ctypes.sizeof(struct), recorded[name]["size"])
+                for field, place in recorded[name]["fields"].items():
+                    member = getattr(struct, field)
+                    self.assertEqual((member.offset, member.size), (place["offset"], place["size"]))
 
 
 class SyncTest(Case):

@@ -1,0 +1,64 @@
+//go:build linux
+
+package windows
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// interpreters are where `make windows-interpreters` puts node.exe and Python.
+const interpreters = root + "/build/windows-test"
+
+// bindingLimit bounds the tests of one binding, which take twenty seconds.
+const bindingLimit = 5 * time.Minute
+
+// piped is captured for Python, which takes none of wine's files and no NUL for a stream,
+// while Node takes no pipe for stderr.
+func piped(cmd *exec.Cmd) (string, error) {
+	var text strings.Builder
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), &text, &text
+	cmd.WaitDelay = 10 * time.Second // for processes of wine's own
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
+	return text.String(), err
+}
+
+// The bindings' own tests for Windows, run by real interpreters.
+func TestBindings(t *testing.T) {
+	needWine(t)
+	for _, b := range []struct {
+		name, program, tests, ended string
+		environment                 []string
+		run                         func(*exec.Cmd) (string, error)
+	}{
+		{"python", interpreters + "/python/python.exe", root + "/bindings/python/tests/windows", "\nOK", []string{
+			"PYTHONPATH=" + dosPath(t, root+"/bindings/python/src"), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1",
+			"PYTHONDEVMODE=1", "MSB_LIBRARY=" + dosPath(t, products+"/microsandbox.dll"),
+		}, piped},
+		{"node", interpreters + "/node.exe", root + "/bindings/node/test/windows/windows.test.js", "\n# fail 0", []string{
+			"MSB_NODE_ADDON=" + dosPath(t, products+"/microsandbox.node"),
+		}, captured},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			if !exists(b.program) {
+				t.Skipf("needs %s: make windows-interpreters fetches it", b.program)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), bindingLimit)
+			defer cancel()
+			cmd := wineUntil(ctx, dosPath(t, b.program), dosPath(t, b.tests))
+			cmd.Env = append(append(cmd.Env, "MSB_TEST_GUEST="+dosPath(t, products+"/win.exe")), b.environment...)
+			out, err := b.run(cmd)
+			require.NoError(t, err, out)
+			require.Contains(t, strings.ReplaceAll(out, "\r", ""), b.ended)
+		})
+	}
+}
