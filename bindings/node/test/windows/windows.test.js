@@ -5,12 +5,14 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, test as always } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
 import { Pool, Sandbox, audit, listSandboxes, probe, removeSandbox, setLogFd, version } from "../../index.js";
 
+const skip = process.platform !== "win32" && "needs Windows: tests/windows runs it under wine";
+const test = (name, body) => always(name, { skip }, body);
 const guest = process.env.MSB_TEST_GUEST;
 /** More than ASCII. */
 const stateDir = mkdtempSync(join(tmpdir(), "grüße-"));

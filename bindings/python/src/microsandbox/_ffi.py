@@ -110,17 +110,19 @@ def candidates() -> list[Path]:
     return [path for path in found if path.is_file()] or [Path(SONAME)]
 
 
-def _is_glibc() -> bool:
-    try:
-        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    except (ValueError, OSError, AttributeError):
+def _is_musl() -> bool:
+    if sys.platform == "win32":
         return False
+    try:
+        return not (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError, AttributeError):
+        return True
 
 
 def _load() -> ctypes.CDLL:
     if sys.platform != "win32" and not sys.platform.startswith("linux"):
         raise LibraryError(f"microsandbox needs Linux or Windows, and this is {sys.platform}")
-    if sys.platform != "win32" and not _is_glibc():
+    if _is_musl():
         raise LibraryError("microsandbox needs glibc: musl (Alpine) cannot load a Go shared library")
     path = candidates()[0]
     if path.is_absolute() and not path.exists():

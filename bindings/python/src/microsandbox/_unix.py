@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import math
 import os
 import select
 import signal
@@ -13,7 +12,7 @@ import sys
 import termios
 from typing import BinaryIO, Callable, Optional, Tuple, cast
 
-from ._wait import LONGEST_POLL_MS, Wait
+from ._wait import Wait
 
 assert sys.platform != "win32"
 
@@ -36,10 +35,8 @@ def poll(wait: Wait) -> set[int]:
     for fd in wait.writers:
         poller.register(fd, select.POLLOUT)
     while True:
-        remaining = wait.remaining()
-        timeout = None if remaining is None else min(math.ceil(remaining * 1000), LONGEST_POLL_MS)
-        ready = {fd for fd, _ in poller.poll(timeout)}
-        if ready or (remaining is not None and wait.remaining() == 0):
+        ready = {fd for fd, _ in poller.poll(wait.remaining_ms())}
+        if ready or wait.remaining() == 0:
             return ready
 
 

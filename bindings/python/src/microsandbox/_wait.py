@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import NamedTuple, Optional
 
-LONGEST_POLL_MS = 2**31 - 1
+_LONGEST_MS = 2**31 - 1
 
 
 class Wait(NamedTuple):
@@ -17,3 +18,8 @@ class Wait(NamedTuple):
 
     def remaining(self) -> Optional[float]:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def remaining_ms(self) -> Optional[int]:
+        """As long as one system call can wait; rounded up."""
+        remaining = self.remaining()
+        return None if remaining is None else min(math.ceil(remaining * 1000), _LONGEST_MS)

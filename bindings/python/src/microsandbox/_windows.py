@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import ctypes
 import itertools
-import math
 import os
 import sys
 from typing import Any, BinaryIO, Callable, Optional, cast
 
-from ._wait import LONGEST_POLL_MS, Wait
+from ._wait import Wait
 
 assert sys.platform == "win32"
 
@@ -65,14 +64,13 @@ def poll(wait: Wait) -> set[int]:
     """Which are ready; none when the deadline came first. In the main thread Ctrl-C ends it."""
     handles = [*wait.readers, *wait.writers]
     while True:
-        remaining = wait.remaining()
-        ms = _INFINITE if remaining is None else min(math.ceil(remaining * 1000), LONGEST_POLL_MS)
+        ms = wait.remaining_ms()
         try:
-            _winapi.WaitForMultipleObjects(handles, False, ms)
+            _winapi.WaitForMultipleObjects(handles, False, _INFINITE if ms is None else ms)
         except InterruptedError:
             continue  # a handler of SIGINT that raised nothing
         ready = {handle for handle in handles if _signalled(handle)}
-        if ready or (remaining is not None and wait.remaining() == 0):
+        if ready or wait.remaining() == 0:
             return ready
 
 
