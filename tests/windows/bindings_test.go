@@ -5,6 +5,7 @@ package windows
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -32,6 +33,16 @@ func piped(cmd *exec.Cmd) (string, error) {
 	return text.String(), err
 }
 
+// unpackedWheel is the wheel for Windows as pip would lay it out, with the DLL inside.
+func unpackedWheel(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("python3", "-c", "import sys, wheel_backend as w, zipfile; d = sys.argv[1]; zipfile.ZipFile(d + '/' + w.build_wheel(d)).extractall(d)", dir)
+	build.Env = append(os.Environ(), "MSB_WHEEL_PLATFORM=windows", "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+root+"/bindings/python/_backend")
+	require.NoError(t, output(build))
+	return dir
+}
+
 // The bindings' own tests for Windows, run by real interpreters.
 func TestBindings(t *testing.T) {
 	needWine(t)
@@ -41,8 +52,7 @@ func TestBindings(t *testing.T) {
 		run                         func(*exec.Cmd) (string, error)
 	}{
 		{"python", interpreters + "/python/python.exe", root + "/bindings/python/tests/windows", "\nOK", []string{
-			"PYTHONPATH=" + dosPath(t, root+"/bindings/python/src"), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1",
-			"PYTHONDEVMODE=1", "MSB_LIBRARY=" + dosPath(t, products+"/microsandbox.dll"),
+			"PYTHONPATH=" + dosPath(t, unpackedWheel(t)), "PYTHONUNBUFFERED=1", "PYTHONDEVMODE=1",
 		}, piped},
 		{"node", interpreters + "/node.exe", root + "/bindings/node/test/windows/windows.test.js", "\n# fail 0", []string{
 			"MSB_NODE_ADDON=" + dosPath(t, products+"/microsandbox.node"),

@@ -2,7 +2,8 @@
 
 It needs the standard library only, so `pip install ./bindings/python` works
 without a package index. The products come from the repository's build/
-directory, or from where MSB_BUILD_DIR says.
+directory, or from where MSB_BUILD_DIR says. On Windows, or with
+MSB_WHEEL_PLATFORM=windows, they are those for Windows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -20,9 +22,6 @@ from typing import Dict, Iterator, Optional
 HERE = Path(__file__).resolve().parent.parent
 PACKAGE = HERE / "src" / "microsandbox"
 NAME = "microsandbox"
-SONAME = "libmicrosandbox.so.0"
-# No CPython ABI in it; the library needs glibc 2.34.
-TAG = "py3-none-manylinux_2_34_x86_64"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 Config = Optional[Dict[str, str]]
@@ -45,6 +44,7 @@ def _metadata() -> bytes:
         "License: Apache-2.0\n"
         "Requires-Python: >=3.9\n"
         "Classifier: Operating System :: POSIX :: Linux\n"
+        "Classifier: Operating System :: Microsoft :: Windows\n"
         "Classifier: Typing :: Typed\n"
         "Description-Content-Type: text/markdown\n\n"
     )
@@ -57,14 +57,26 @@ def _sources() -> Iterator[Path]:
             yield path
 
 
+def _windows() -> bool:
+    return os.environ.get("MSB_WHEEL_PLATFORM", sys.platform) in ("windows", "win32")
+
+
+def _tag() -> str:
+    """No CPython ABI in it; on Linux the library needs glibc 2.34."""
+    return "py3-none-win_amd64" if _windows() else "py3-none-manylinux_2_34_x86_64"
+
+
 def _products() -> dict[str, Path]:
     """The file names in _lib/, which the library looks for beside itself."""
     build = Path(os.environ.get("MSB_BUILD_DIR") or HERE.parent.parent / "build")
-    products = {SONAME: build / "lib" / SONAME, "msb": build / "bin" / "msb"}
+    files = ("lib/libmicrosandbox.so.0", "bin/msb")
+    if _windows():
+        files = ("windows/microsandbox.dll", "windows/msb.exe")
+    products = {Path(file).name: build / file for file in files}
     missing = [str(path) for path in products.values() if not path.is_file()]
     if missing:
         raise SystemExit(
-            f"{' and '.join(missing)} missing: run make first, in the root of the repository"
+            f"{' and '.join(missing)} missing: run {'make dll' if _windows() else 'make'} first, in the root of the repository"
         )
     return products
 
@@ -98,13 +110,13 @@ def build_wheel(
     wheel_directory: str, config_settings: Config = None, metadata_directory: Optional[str] = None
 ) -> str:
     products = _products()
-    name = f"{NAME}-{_version()}-{TAG}.whl"
+    name = f"{NAME}-{_version()}-{_tag()}.whl"
     wheel = _Wheel(Path(wheel_directory) / name)
     for path in _sources():
         wheel.add(f"{NAME}/{path.name}", path.read_bytes())
     for file, path in products.items():
         wheel.add(f"{NAME}/_lib/{file}", path.read_bytes(), 0o755)
-    wheel.finish(TAG)
+    wheel.finish(_tag())
     return name
 
 
@@ -113,10 +125,10 @@ def build_editable(
 ) -> str:
     """A wheel that points here; the library is then that of the source tree."""
     _products()
-    name = f"{NAME}-{_version()}-{TAG}.whl"
+    name = f"{NAME}-{_version()}-{_tag()}.whl"
     wheel = _Wheel(Path(wheel_directory) / name)
     wheel.add(f"{NAME}.pth", f"{PACKAGE.parent}\n".encode())
-    wheel.finish(TAG)
+    wheel.finish(_tag())
     return name
 
 
