@@ -7,8 +7,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/libmicrosandbox/microsandbox/core/launch"
-	"github.com/libmicrosandbox/microsandbox/core/runtime"
+	_ "github.com/libmicrosandbox/microsandbox/cmd/msb/supervise" // is all of a supervisor
 )
 
 // Exit codes of msb itself, as env(1) and container tools have them; any other
@@ -34,8 +33,6 @@ func dispatch(args []string) int {
 	}
 	command, rest := args[0], args[1:]
 	switch command {
-	case launch.SuperviseCommand:
-		return runtime.Main(engines())
 	case "help", "--help", "-h":
 		usage(os.Stdout)
 		return 0

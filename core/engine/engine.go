@@ -204,3 +204,14 @@ const (
 	Crashed                  // the engine's process died
 	MemoryLimit              // Config.MemoryBytes was exceeded
 )
+
+// Beginner is an engine that can begin before all of a machine's configuration is
+// known.
+type Beginner interface {
+	// Begin starts, beside what comes before the boot, what every boot needs. id is the
+	// later Config.ID, under a directory above Config.Dir. It never fails: what goes
+	// wrong is told by the boot.
+	Begin(id, under string)
+	// Abandon takes back what was begun where no boot follows.
+	Abandon()
+}

@@ -163,6 +163,10 @@ func (s *supervisor) boot(engines []engine.Engine) error {
 	if s.root, err = store.OpenRoot(s.cfg.StateDir); err != nil {
 		return err
 	}
+	if e, ok := s.engine.(engine.Beginner); ok {
+		e.Begin(s.cfg.ID, s.root.Dir())
+		defer e.Abandon() // nothing once it boots
+	}
 	if s.claim, err = s.root.Claim(s.newRecord()); err != nil {
 		return err
 	}

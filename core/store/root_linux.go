@@ -63,6 +63,9 @@ func openOwned(path, below string) (*os.File, error) {
 // Close releases the root.
 func (r *Root) Close() error { return r.dir.Close() }
 
+// Dir is the absolute path of the directory that the sandboxes' directories lie in.
+func (r *Root) Dir() string { return r.dir.Name() }
+
 func (r *Root) fd() int { return int(r.dir.Fd()) }
 
 // tempName is a name that says which process works on the directory.

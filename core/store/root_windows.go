@@ -52,6 +52,9 @@ func openOwned(path, below string) (string, error) {
 // Close releases the root.
 func (r *Root) Close() error { return nil }
 
+// Dir is the absolute path of the directory that the sandboxes' directories lie in.
+func (r *Root) Dir() string { return r.dir }
+
 func (r *Root) entries() ([]string, error) {
 	files, err := os.ReadDir(r.dir)
 	if err != nil {

@@ -2,10 +2,10 @@ package gvisor
 
 import (
 	"context"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -15,12 +15,12 @@ func (sandboxer) Pools() {}
 // Healthy asks the sentry, and the kernel about both processes: one that was just
 // killed may not have been noticed yet, a stopped one never is.
 func (m *machine) Healthy(ctx context.Context) error {
-	for _, pid := range []int{m.pid, m.container.GoferPid.Load()} {
+	for _, pid := range []int{m.pid, m.gofer} {
 		if pid > 0 && !runs(pid) {
 			return fault.New(fault.Gone, fault.StageEngine, "gvisor: process %d has ended or is stopped", pid)
 		}
 	}
-	return m.rpcError(m.lineage.call(ctx, frameHello, 0), "ask the sentry")
+	return m.rpcError(m.lineage.call(ctx, wire.Hello, 0), "ask the sentry")
 }
 
 // runs reports whether a child of this process has neither ended nor been stopped.
@@ -36,15 +36,5 @@ func runs(pid int) bool {
 	}
 }
 
-// Moved follows the machine's directory: gVisor opens files there by path when it
-// takes the container down.
-func (m *machine) Moved(dir string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.container == nil {
-		return
-	}
-	state := filepath.Join(dir, "state")
-	m.container.Saver.RootDir = state
-	m.container.Sandbox.ControlSocketPath = filepath.Join(state, filepath.Base(m.container.Sandbox.ControlSocketPath))
-}
+// Moved has nothing to do: no file of the directory is opened by path any more.
+func (m *machine) Moved(string) {}

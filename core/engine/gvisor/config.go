@@ -5,22 +5,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
-
-	"gvisor.dev/gvisor/pkg/log"
-	"gvisor.dev/gvisor/runsc/config"
-	"gvisor.dev/gvisor/runsc/flag"
-
-	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 )
 
 // paths are the engine's files below the machine's private directory.
 type paths struct {
-	state  string // gVisor's own state and the control socket
-	bundle string // config.json
+	state  string // the control socket
 	empty  string // root of a machine whose real root is an image
 	host   string // skeleton of the host root
 	log    string // errors of sentry and gofer
@@ -30,13 +22,12 @@ type paths struct {
 func newPaths(dir string) (paths, error) {
 	p := paths{
 		state:  filepath.Join(dir, "state"),
-		bundle: filepath.Join(dir, "bundle"),
 		empty:  filepath.Join(dir, "empty"),
 		host:   filepath.Join(dir, "host"),
 		log:    filepath.Join(dir, "engine.log"),
 		panics: filepath.Join(dir, "panic.log"),
 	}
-	for _, d := range []string{p.state, p.bundle, p.empty} {
+	for _, d := range []string{p.state, p.empty} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			return p, err
 		}
@@ -49,12 +40,9 @@ func newPaths(dir string) (paths, error) {
 // filling the host's table.
 const hostFiles = 32768
 
-// configure returns gVisor's configuration. Only values that differ from
-// gVisor's defaults are set.
-func (p paths) configure(overlayBytes uint64, more map[string]string) (*config.Config, error) {
-	set := flag.NewFlagSet("gvisor", flag.ContinueOnError)
-	config.RegisterFlags(set)
-	options := map[string]string{
+// options are gVisor's. Only values that differ from gVisor's defaults are set.
+func (p paths) options(overlayBytes uint64, more map[string]string) []string {
+	set := map[string]string{
 		"root":           p.state,
 		"log":            p.log,
 		"panic-log":      p.panics,
@@ -65,32 +53,18 @@ func (p paths) configure(overlayBytes uint64, more map[string]string) (*config.C
 		"fdlimit":        strconv.Itoa(hostFiles),
 		// The connections that we keep must not delay the end of the sandbox.
 		"control-rpc-stop-timeout": "0s",
-		// The default pins a network namespace with a mount that outlives us.
-		"gofer-network-namespace": "new",
 		// The sentry is this binary and not a sidecar file.
 		"sidecar-usage-policy": "LEGACY_DEPRECATED_SLOW_EMBEDDED_FALLBACK",
 		// Changes stay in memory, never beside the files given to us.
 		"overlay2": fmt.Sprintf("root:memory,size=%d", overlayBytes),
 	}
-	if dir := failpoint.TraceDir(); dir != "" {
-		// gVisor's own timeline is in its debug log only.
-		options["debug"], options["debug-log"] = "true", dir+"/%COMMAND%.log"
+	maps.Copy(set, more)
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		flags = append(flags, "--"+name+"="+set[name])
 	}
-	maps.Copy(options, more)
-	for name, value := range options {
-		if err := set.Set(name, value); err != nil {
-			return nil, fmt.Errorf("gvisor option %s=%s: %w", name, value, err)
-		}
-	}
-	return config.NewFromFlags(set)
+	return flags
 }
-
-// silence stops gVisor's library code from writing to standard error.
-var silence = sync.OnceFunc(func() { log.SetTarget(discard{}) })
-
-type discard struct{}
-
-func (discard) Emit(int, log.Level, time.Time, string, ...any) {}
 
 // lastError returns the last line that sentry or gofer wrote to the log, or "".
 func (p paths) lastError() string {

@@ -30,7 +30,7 @@ func (m *machine) Confine(g *cgroup.Group) error {
 	m.moving.Lock()
 	defer m.moving.Unlock()
 	m.mu.Lock()
-	ended := m.container == nil
+	ended := m.reaped
 	m.mu.Unlock()
 	if ended {
 		return fault.New(fault.Gone, fault.StageEngine, "gvisor: the machine has ended")

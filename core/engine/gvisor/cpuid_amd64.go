@@ -4,65 +4,53 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"sync"
-	_ "unsafe" // for linkname
-
-	"gvisor.dev/gvisor/pkg/cpuid"
 )
 
-// cpuAnnotation carries what the processor says of itself to the sentry. In a
+// askCPUID executes the instruction.
+func askCPUID(eax, ecx uint32) (a, b, c, d uint32)
+
+// Functions of CPUID that gVisor asks for, and of which of them it asks for more.
+var cpuFunctions = []uint32{
+	0x0, 0x1, 0x2, 0x4, 0x7, 0xd,
+	0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000005, 0x80000006, 0x80000008, 0x8000001f,
+}
+
+const (
+	cpuFeatures   = 0x1
+	cpuCaches     = 0x4
+	cpuExtended   = 0x7
+	cpuState      = 0xd
+	cpuStateParts = 64
+)
+
+// askCPU returns what the processor says of itself, for the sentry. In a
 // virtual machine each question is a trap: together they take 1.5 to 2 ms, which the
 // supervisor spends beside other work.
-const cpuAnnotation = "microsandbox.cpuid"
-
-// askCPU returns the processor's answers, as gVisor asks them.
 var askCPU = sync.OnceValue(func() string {
 	var data []byte
-	for in, out := range (cpuid.FeatureSet{Function: &cpuid.Native{}}).ToStatic() {
-		for _, v := range []uint32{in.Eax, in.Ecx, out.Eax, out.Ebx, out.Ecx, out.Edx} {
-			data = binary.LittleEndian.AppendUint32(data, v)
+	asked := map[[2]uint32]bool{}
+	ask := func(eax, ecx uint32) (a, c uint32) {
+		a, b, c, d := askCPUID(eax, ecx)
+		if in := [2]uint32{eax, ecx}; !asked[in] {
+			asked[in] = true
+			for _, v := range []uint32{eax, ecx, a, b, c, d} {
+				data = binary.LittleEndian.AppendUint32(data, v)
+			}
+		}
+		return a, c
+	}
+	for _, f := range cpuFunctions {
+		ask(f, 0)
+	}
+	ask(cpuExtended, 1)
+	for i := range uint32(cpuStateParts) {
+		ask(cpuState, i)
+	}
+	_, most := ask(cpuFeatures, 0)
+	for i := range most {
+		if kind, _ := ask(cpuCaches, i); kind&0xf == 0 {
+			break
 		}
 	}
 	return base64.StdEncoding.EncodeToString(data)
 })
-
-// parseCPU is the inverse of askCPU; nil for what it has not written.
-func parseCPU(text string) cpuid.Static {
-	const entry = 6 * 4
-	data, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(data) == 0 || len(data)%entry != 0 {
-		return nil
-	}
-	all := cpuid.Static{}
-	for ; len(data) > 0; data = data[entry:] {
-		v := func(i int) uint32 { return binary.LittleEndian.Uint32(data[4*i:]) }
-		all[cpuid.In{Eax: v(0), Ecx: v(1)}] = cpuid.Out{Eax: v(2), Ebx: v(3), Ecx: v(4), Edx: v(5)}
-	}
-	return all
-}
-
-// What gVisor's cpuid.Initialize does and sets, once.
-//
-//go:linkname cpuOnce gvisor.dev/gvisor/pkg/cpuid.initOnce
-var cpuOnce sync.Once
-
-//go:linkname hostCPU gvisor.dev/gvisor/pkg/cpuid.hostFeatureSet
-var hostCPU cpuid.FeatureSet
-
-//go:linkname readMaxCPUFreq gvisor.dev/gvisor/pkg/cpuid.readMaxCPUFreq
-func readMaxCPUFreq()
-
-//go:linkname initHWCap gvisor.dev/gvisor/pkg/cpuid.initHWCap
-func initHWCap()
-
-// useCPU spares the sentry the questions; without answers it asks itself.
-func useCPU(text string) {
-	all := parseCPU(text)
-	if all == nil {
-		return
-	}
-	cpuOnce.Do(func() {
-		hostCPU = all.ToFeatureSet()
-		readMaxCPUFreq()
-		initHWCap()
-	})
-}

@@ -6,6 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gvisor.dev/gvisor/pkg/cpuid"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/sentry"
 )
 
 // What changes from one question to the next depends on the processor that answers.
@@ -22,11 +24,11 @@ func stable(all cpuid.Static) cpuid.Static {
 
 func TestAnswersOfTheProcessorArriveAsTheyAre(t *testing.T) {
 	native := (cpuid.FeatureSet{Function: &cpuid.Native{}}).Fixed()
-	useCPU(askCPU())
+	sentry.UseCPU(askCPU())
 	carried := cpuid.HostFeatureSet()
 	require.NotEmpty(t, carried.ToStatic())
 	assert.Equal(t, stable(native.ToStatic()), stable(carried.ToStatic()))
 	for _, bad := range []string{"", "?", "AAAA"} {
-		assert.Nil(t, parseCPU(bad), "%q", bad)
+		assert.Nil(t, sentry.ParseCPU(bad), "%q", bad)
 	}
 }

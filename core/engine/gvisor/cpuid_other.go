@@ -2,8 +2,5 @@
 
 package gvisor
 
-// cpuAnnotation is for processors that are asked by instructions which may trap.
-const cpuAnnotation = "microsandbox.cpuid"
-
+// askCPU is for processors that are asked by instructions which may trap.
 func askCPU() string { return "" }
-func useCPU(string)  {}

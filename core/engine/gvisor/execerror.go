@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/errors"
-	"gvisor.dev/gvisor/pkg/errors/linuxerr"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
@@ -13,10 +11,13 @@ import (
 
 // startErrors are the errors that starting a program can end in. gVisor reports
 // them as text only, with the error's own text at the end.
-var startErrors = []*errors.Error{
-	linuxerr.ENOENT, linuxerr.EACCES, linuxerr.ENOEXEC, linuxerr.ENOTDIR, linuxerr.EISDIR, linuxerr.ELOOP,
-	linuxerr.ENAMETOOLONG, linuxerr.EPERM, linuxerr.E2BIG, linuxerr.ENOMEM, linuxerr.EIO, linuxerr.EINVAL, linuxerr.ETXTBSY,
-	linuxerr.ELIBBAD, linuxerr.EFAULT, linuxerr.EMFILE, linuxerr.ENFILE, linuxerr.EAGAIN, linuxerr.ENODEV, linuxerr.ESTALE,
+var startErrors = map[unix.Errno]string{
+	unix.ENOENT: "no such file or directory", unix.EACCES: "permission denied", unix.ENOEXEC: "exec format error",
+	unix.ENOTDIR: "not a directory", unix.EISDIR: "is a directory", unix.ELOOP: "too many symbolic links encountered",
+	unix.ENAMETOOLONG: "file name too long", unix.EPERM: "operation not permitted", unix.E2BIG: "argument list too long",
+	unix.ENOMEM: "out of memory", unix.EIO: "I/O error", unix.EINVAL: "invalid argument", unix.ETXTBSY: "text file busy",
+	unix.ELIBBAD: "accessing a corrupted shared library", unix.EFAULT: "bad address", unix.EMFILE: "too many open files",
+	unix.ENFILE: "file table overflow", unix.EAGAIN: "try again", unix.ENODEV: "no such device", unix.ESTALE: "stale file handle",
 }
 
 // cwdText begins what gVisor says about a working directory.
@@ -28,9 +29,9 @@ func startError(text string, p engine.Program) error {
 	if strings.HasPrefix(text, cwdText) {
 		stage = fault.StageCwd
 	}
-	for _, e := range startErrors {
-		if strings.HasSuffix(text, ": "+e.Error()) {
-			return engine.NotStarted(stage, unix.Errno(e.Errno()), p)
+	for errno, said := range startErrors {
+		if strings.HasSuffix(text, ": "+said) {
+			return engine.NotStarted(stage, errno, p)
 		}
 	}
 	return fault.New(fault.Exec, stage, "start %q: %s", p.Argv[0], strings.ToValidUTF8(text, "?"))

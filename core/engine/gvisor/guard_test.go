@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/filters"
@@ -40,7 +39,7 @@ func TestConfinement(t *testing.T) {
 	const allowed = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<18 | 1<<19 // CHOWN to FSETID, SYS_CHROOT, SYS_PTRACE
 	for name, root := range map[string]image.Root{"host": {}, "dir": busyboxRoot(t)} {
 		t.Run(name, func(t *testing.T) {
-			// Read before the boot: a thread of ours joins the gofer's mounts.
+			// The caller's own.
 			ours := map[string]string{}
 			for _, ns := range []string{"user", "mnt", "pid", "net", "ipc", "uts"} {
 				var err error
@@ -208,11 +207,4 @@ func TestHelperBlocked(t *testing.T) {
 	require.ErrorIs(t, err, &fault.Error{Code: fault.Setup})
 	require.Contains(t, err.Error(), "user.max_user_namespaces is 0; set it above 0")
 	require.Empty(t, descendants(t, os.Getpid()))
-}
-
-func TestTracePointsAreSkipped(t *testing.T) {
-	require.Empty(t, seccheck.Points)
-	skipTracePoints()
-	seccheck.Initialize()
-	require.Empty(t, seccheck.Points)
 }

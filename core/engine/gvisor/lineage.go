@@ -2,7 +2,6 @@ package gvisor
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,58 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 )
-
-// frame is one message between supervisor and sentry about programs.
-type frame struct {
-	kind    uint32
-	pid     int32
-	a, b, c uint64
-	flags   uint64
-}
-
-const frameSize = 40
-
-const (
-	frameHello       uint32 = iota + 1 // a: number of the command, here and below
-	frameKill                          // pid: end the program and all that it started
-	frameForget                        // pid: its program has ended
-	frameRenewLimits                   // the next program gets limits of its own
-	frameDone                          // a: the command; b: 0, or 1 when it could not be carried out
-	frameEnded                         // pid: program; a, b: cpu time of all and its own, in ns; c: peak in bytes; flags
-	frameRefused                       // for the first time a process was one too many
-	frameWatch                         // tell when code of the guest runs next; refused while it does
-	frameStirred                       // it does
-)
-
-// Flags of frameEnded.
-const (
-	flagRefused     = 1 << iota // one of its processes was one too many
-	flagOverlayFull             // no room for changes was left when it ended
-	flagFilesFull               // one of its processes had as many open files as it may when it ended
-)
-
-func (f frame) encode() (buf [frameSize]byte) {
-	binary.LittleEndian.PutUint32(buf[0:], f.kind)
-	binary.LittleEndian.PutUint32(buf[4:], uint32(f.pid))
-	binary.LittleEndian.PutUint64(buf[8:], f.a)
-	binary.LittleEndian.PutUint64(buf[16:], f.b)
-	binary.LittleEndian.PutUint64(buf[24:], f.c)
-	binary.LittleEndian.PutUint64(buf[32:], f.flags)
-	return buf
-}
-
-func decodeFrame(buf [frameSize]byte) frame {
-	return frame{
-		kind: binary.LittleEndian.Uint32(buf[0:]),
-		pid:  int32(binary.LittleEndian.Uint32(buf[4:])),
-		a:    binary.LittleEndian.Uint64(buf[8:]),
-		b:    binary.LittleEndian.Uint64(buf[16:]),
-		c:    binary.LittleEndian.Uint64(buf[24:]),
-
-		flags: binary.LittleEndian.Uint64(buf[32:]),
-	}
-}
 
 // maxEnded bounds what a sentry that went wrong can make the supervisor keep: each
 // entry is for a program whose end is about to be told.
@@ -105,11 +54,11 @@ func newLineageLink(limits engine.Limits) (*lineageSetup, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	theirs := os.NewFile(uintptr(fds[1]), lineageName)
+	theirs := os.NewFile(uintptr(fds[1]), wire.LineageName)
 	text, err := json.Marshal(map[string]any{"trace_session": map[string]any{
 		"name": "Default",
-		"sinks": []any{map[string]any{"name": lineageName, "config": map[string]any{
-			"fd": fds[1], configProcesses: limits.Processes, configOpenFiles: limits.OpenFiles,
+		"sinks": []any{map[string]any{"name": wire.LineageName, "config": map[string]any{
+			wire.ConfigProcesses: limits.Processes, wire.ConfigOpenFiles: limits.OpenFiles,
 		}}},
 	}})
 	if err == nil {
@@ -125,18 +74,12 @@ func newLineageLink(limits engine.Limits) (*lineageSetup, error) {
 		return nil, err
 	}
 	l := &lineageLink{
-		socket: os.NewFile(uintptr(fds[0]), lineageName), gone: make(chan struct{}),
+		socket: os.NewFile(uintptr(fds[0]), wire.LineageName), gone: make(chan struct{}),
 		stirred: make(chan struct{}, 1),
 		pending: map[uint64]chan error{}, ended: map[int32]usage{}, waiting: map[int32]chan usage{},
 	}
 	return &lineageSetup{l, theirs, config}, nil
 }
-
-// Keys of the configuration that the sentry's end gets.
-const (
-	configProcesses = "processes"
-	configOpenFiles = "open_files"
-)
 
 // path is the configuration's, for gVisor to open.
 func (s *lineageSetup) path() string { return fmt.Sprintf("/proc/self/fd/%d", s.config.Fd()) }
@@ -156,49 +99,49 @@ var (
 // warns when it does not.
 func (l *lineageLink) start(ctx context.Context) error {
 	go l.read()
-	return l.call(ctx, frameHello, 0)
+	return l.call(ctx, wire.Hello, 0)
 }
 
 func (l *lineageLink) read() {
 	defer close(l.gone)
 	for {
-		var buf [frameSize]byte
+		var buf [wire.FrameSize]byte
 		n, err := l.socket.Read(buf[:])
 		if err != nil {
 			return
 		}
-		if n == frameSize {
-			l.take(decodeFrame(buf))
+		if n == wire.FrameSize {
+			l.take(wire.Decode(buf))
 		}
 	}
 }
 
-func (l *lineageLink) take(f frame) {
+func (l *lineageLink) take(f wire.Frame) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch f.kind {
-	case frameDone:
-		if done, ok := l.pending[f.a]; ok {
-			delete(l.pending, f.a)
-			if f.b != 0 {
+	switch f.Kind {
+	case wire.Done:
+		if done, ok := l.pending[f.A]; ok {
+			delete(l.pending, f.A)
+			if f.B != 0 {
 				done <- errRefused
 			}
 			close(done)
 		}
-	case frameRefused:
+	case wire.Refused:
 		l.refused.Store(true)
-	case frameStirred:
+	case wire.Stirred:
 		select {
 		case l.stirred <- struct{}{}:
 		default:
 		}
-	case frameEnded:
-		u := usage{time.Duration(f.a), time.Duration(f.b), f.c, f.flags}
-		if waiting, ok := l.waiting[f.pid]; ok {
-			delete(l.waiting, f.pid)
+	case wire.Ended:
+		u := usage{time.Duration(f.A), time.Duration(f.B), f.C, f.Flags}
+		if waiting, ok := l.waiting[f.PID]; ok {
+			delete(l.waiting, f.PID)
 			waiting <- u
 		} else if len(l.ended) < maxEnded {
-			l.ended[f.pid] = u
+			l.ended[f.PID] = u
 		}
 	}
 }
@@ -208,14 +151,14 @@ func (l *lineageLink) send(kind uint32, pid int32) (<-chan error, error) {
 	done := make(chan error, 1)
 	l.mu.Lock()
 	l.next++
-	f := frame{kind: kind, pid: pid, a: l.next}
-	l.pending[f.a] = done
+	f := wire.Frame{Kind: kind, PID: pid, A: l.next}
+	l.pending[f.A] = done
 	l.mu.Unlock()
-	buf := f.encode()
+	buf := f.Encode()
 	_, err := l.socket.Write(buf[:])
 	if err != nil {
 		l.mu.Lock()
-		delete(l.pending, f.a)
+		delete(l.pending, f.A)
 		l.mu.Unlock()
 	}
 	return done, err

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,22 +28,22 @@ func linkToFake(t *testing.T) (*lineageLink, int) {
 	return setup.link, theirs
 }
 
-func tell(t *testing.T, fd int, f frame) {
+func tell(t *testing.T, fd int, f wire.Frame) {
 	t.Helper()
-	buf := f.encode()
+	buf := f.Encode()
 	_, err := unix.Write(fd, buf[:])
 	require.NoError(t, err)
 }
 
 func TestFramesAreCarriedExactly(t *testing.T) {
-	f := frame{kind: frameEnded, pid: -7, a: 1<<63 + 1, b: 2, c: 3}
-	require.Equal(t, f, decodeFrame(f.encode()))
+	f := wire.Frame{Kind: wire.Ended, PID: -7, A: 1<<63 + 1, B: 2, C: 3}
+	require.Equal(t, f, wire.Decode(f.Encode()))
 }
 
 func TestUsageIsTold(t *testing.T) {
 	link, sentry := linkToFake(t)
 	defer unix.Close(sentry)
-	tell(t, sentry, frame{kind: frameEnded, pid: 5, a: 3, b: 2, c: 1})
+	tell(t, sentry, wire.Frame{Kind: wire.Ended, PID: 5, A: 3, B: 2, C: 1})
 	u, ok := link.usage(5)
 	require.True(t, ok)
 	require.Equal(t, usage{all: 3, own: 2, peak: 1}, u)
@@ -60,19 +61,19 @@ func TestSentryThatWentWrong(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for pid := range int32(maxEnded + 100) {
-		tell(t, sentry, frame{kind: frameEnded, pid: pid})
+		tell(t, sentry, wire.Frame{Kind: wire.Ended, PID: pid})
 	}
-	tell(t, sentry, frame{kind: frameDone, a: 12345})
-	tell(t, sentry, frame{kind: 99})
+	tell(t, sentry, wire.Frame{Kind: wire.Done, A: 12345})
+	tell(t, sentry, wire.Frame{Kind: 99})
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	require.ErrorIs(t, link.call(short, frameKill, 1), context.DeadlineExceeded)
+	require.ErrorIs(t, link.call(short, wire.Kill, 1), context.DeadlineExceeded)
 	link.mu.Lock()
 	require.Len(t, link.ended, maxEnded)
 	require.Empty(t, link.pending)
 	link.mu.Unlock()
 	require.NoError(t, unix.Close(sentry))
-	require.Error(t, link.call(t.Context(), frameKill, 1))
+	require.Error(t, link.call(t.Context(), wire.Kill, 1))
 	_, ok := link.usage(maxEnded + 1)
 	require.False(t, ok)
 }

@@ -11,11 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/sentry/control"
-	"gvisor.dev/gvisor/pkg/sentry/kernel/auth"
-	"gvisor.dev/gvisor/runsc/boot"
-	"gvisor.dev/gvisor/runsc/container"
-	"gvisor.dev/gvisor/runsc/specutils"
 
 	"github.com/libmicrosandbox/microsandbox/core/cgroup"
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -27,11 +22,12 @@ type machine struct {
 	id       string
 	cwd      string
 	receipt  []string
-	pid      int
+	pid      int // of the sentry
+	gofer    int // 0: none
 	rpc      *rpcPool
 	state    *os.File // directory of the control socket
 	launcher *os.File
-	caps     *auth.TaskCapabilities
+	caps     *taskCapabilities
 	memory   *memoryGuard
 	lineage  *lineageLink
 	group    atomic.Pointer[cgroup.Group] // nil: in none of its own
@@ -42,10 +38,10 @@ type machine struct {
 	starting sync.Mutex   // held while gVisor starts a program
 	fresh    <-chan error // closed once the next program has limits of its own; nil at first
 
-	container *container.Container
-	done      chan struct{}
+	done chan struct{}
 
 	mu     sync.Mutex
+	reaped bool // the pids may be somebody else's
 	cause  engine.Cause
 	ended  bool // cause is final
 	closed sync.Once
@@ -55,39 +51,32 @@ type machine struct {
 // rpcTimeout bounds calls that the sentry answers at once.
 const rpcTimeout = 10 * time.Second
 
-func newMachine(ctx context.Context, cfg engine.Config, p paths, root *rootFS, ids idMap,
-	c *container.Container, launcher *os.File, lineage *lineageLink) (*machine, error) {
+func newMachine(ctx context.Context, b *boot) (*machine, error) {
+	cfg := b.cfg
 	m := &machine{
-		id: cfg.ID, cwd: root.cwd, container: c, launcher: launcher, lineage: lineage, pid: c.SandboxPid(),
-		done: make(chan struct{}),
+		id: cfg.ID, cwd: b.root.cwd, launcher: b.launcher, lineage: b.lineage.link, state: b.state, rpc: b.rpc,
+		pid: b.children.sentry, gofer: b.children.gofer, caps: guestCapabilities(), done: make(chan struct{}),
 	}
 	go m.watch()
 	fail := func(err error) (*machine, error) {
 		m.Close()
 		return nil, err
 	}
-	err := lineage.start(ctx)
+	err := m.lineage.start(ctx)
 	if err != nil {
 		return fail(err)
 	}
-	if m.caps, err = specutils.Capabilities(false, capabilities()); err != nil {
-		return fail(err)
-	}
-	if m.state, err = os.Open(p.state); err != nil {
-		return fail(err)
-	}
-	m.rpc = &rpcPool{address: fmt.Sprintf("/proc/self/fd/%d/runsc-%s.sock", m.state.Fd(), cfg.ID)}
 	if m.memory, err = newMemoryGuard(ctx, m, cfg.MemoryBytes); err != nil {
 		return fail(err)
 	}
 	m.receipt = append([]string{
 		"kernel: gVisor sentry (systrap), seccomp, no new privileges, empty chroot",
-		"ids: " + ids.note,
+		"ids: " + b.ids.note,
 		"network: none but loopback",
 		"programs: killed with all that they started, resource limits (sentry); wall limits (supervisor)",
 		limitsNote(cfg.Limits),
 		fmt.Sprintf("overlay: at most %d bytes (size of the in-memory upper layer)", cfg.OverlayBytes),
-	}, root.notes...)
+	}, b.root.notes...)
 	return m, nil
 }
 
@@ -130,7 +119,7 @@ func (m *machine) end(c engine.Cause) {
 	m.setCause(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.container != nil {
+	if !m.reaped {
 		unix.Kill(m.pid, unix.SIGKILL) // a zombie at worst: Close reaps under the lock
 	}
 }
@@ -150,11 +139,10 @@ func (m *machine) close() error {
 		m.rpc.close()
 	}
 	m.mu.Lock()
-	c := m.container
-	m.container = nil
+	m.reaped = true
 	m.mu.Unlock()
 	m.moving.Lock() // until then the sentry's pid is nobody else's
-	err := c.Destroy()
+	err := errors.Join(reap(m.pid), endGofer(m.gofer))
 	m.moving.Unlock()
 	m.launcher.Close()
 	m.lineage.close()
@@ -172,16 +160,16 @@ func (m *machine) close() error {
 // the machine. Everything is stopped first, so that nothing forks meanwhile.
 func (m *machine) SignalAll(sig syscall.Signal) error {
 	if sig != unix.SIGKILL {
-		return m.signal(boot.SignalArgs{CID: m.id, Signo: int32(sig), Mode: boot.DeliverToAllProcesses})
+		return m.signal(signalArgs{CID: m.id, Signo: int32(sig), Mode: toAll})
 	}
-	stop := boot.SignalArgs{CID: m.id, Signo: int32(unix.SIGSTOP), Mode: boot.DeliverToAllProcesses}
+	stop := signalArgs{CID: m.id, Signo: int32(unix.SIGSTOP), Mode: toAll}
 	if err := m.signal(stop); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), rpcTimeout)
 	defer cancel()
-	var list []*control.Process
-	if _, err := m.rpc.call(ctx, boot.ContMgrProcesses, m.id, &list); err != nil {
+	var list []listedProcess
+	if _, err := m.rpc.call(ctx, methodList, m.id, &list); err != nil {
 		return m.rpcError(err, "list processes")
 	}
 	for _, p := range list {
@@ -189,16 +177,16 @@ func (m *machine) SignalAll(sig syscall.Signal) error {
 			continue
 		}
 		// One that is gone already is no error.
-		m.signal(boot.SignalArgs{CID: m.id, PID: int32(p.PID), Signo: int32(unix.SIGKILL), Mode: boot.DeliverToProcess})
+		m.signal(signalArgs{CID: m.id, PID: p.PID, Signo: int32(unix.SIGKILL), Mode: toProcess})
 	}
 	// pid 1 was stopped with the others.
-	return m.signal(boot.SignalArgs{CID: m.id, PID: 1, Signo: int32(unix.SIGCONT), Mode: boot.DeliverToProcess})
+	return m.signal(signalArgs{CID: m.id, PID: 1, Signo: int32(unix.SIGCONT), Mode: toProcess})
 }
 
-func (m *machine) signal(args boot.SignalArgs) error {
+func (m *machine) signal(args signalArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), rpcTimeout)
 	defer cancel()
-	_, err := m.rpc.call(ctx, boot.ContMgrSignal, &args, nil)
+	_, err := m.rpc.call(ctx, methodSignal, &args, nil)
 	return m.rpcError(err, "signal")
 }
 

@@ -13,11 +13,12 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/engine/enginetest"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/sentry"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 )
 
 func TestMain(m *testing.M) {
-	Main()
+	sentry.Main()
 	os.Exit(m.Run())
 }
 

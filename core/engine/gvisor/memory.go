@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/sentry/control"
-	"gvisor.dev/gvisor/runsc/boot"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 )
@@ -49,8 +47,8 @@ const (
 )
 
 func newMemoryGuard(ctx context.Context, m *machine, limit uint64) (*memoryGuard, error) {
-	options := control.MemoryUsageFileOpts{Version: 1}
-	files, err := m.rpc.call(ctx, boot.UsageUsageFD, &options, &struct{}{})
+	options := usageFileArgs{Version: 1}
+	files, err := m.rpc.call(ctx, methodUsageFDs, &options, &struct{}{})
 	if err != nil {
 		return nil, fmt.Errorf("guest-memory file: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/core/mounts"
@@ -62,7 +63,7 @@ func (r *rootFS) mount(s *mounts.Source, target string, ids idMap) (specs.Mount,
 		if err != nil {
 			return m, err
 		}
-		m.Type, m.Source = "bind", goferSource(len(r.binds))
+		m.Type, m.Source = "bind", wire.BindSource(len(r.binds))
 		r.binds = append(r.binds, b)
 	case mounts.Disk:
 		return m, fault.New(fault.Unsupported, fault.StageRoot,
@@ -99,13 +100,13 @@ func checkImage(s *mounts.Source) error {
 // detached mount whose owners are mapped: guest root is the owner with uid 0 there,
 // and nowhere else. Where the kernel refuses that, the gofer must have the
 // caller's own id, and clones the mount itself.
-func (r *rootFS) bind(s *mounts.Source, ids idMap) (goferMount, error) {
+func (r *rootFS) bind(s *mounts.Source, ids idMap) (wire.Mount, error) {
 	attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
 	if s.Spec.ReadOnly {
 		attr |= unix.MOUNT_ATTR_RDONLY
 	}
 	if err := exists(s); err != nil {
-		return goferMount{}, err
+		return wire.Mount{}, err
 	}
 	own := ids.uid == uint64(os.Geteuid())
 	tree, mapped, err := detach(s.File(), attr, r.mapping(ids))
@@ -113,19 +114,19 @@ func (r *rootFS) bind(s *mounts.Source, ids idMap) (goferMount, error) {
 		return cloneLater(s.File(), s.Spec, attr, s.Dir)
 	}
 	if err != nil {
-		return goferMount{}, fault.New(fault.Setup, fault.StageRoot,
+		return wire.Mount{}, fault.New(fault.Setup, fault.StageRoot,
 			"%s: source %q: %v; root needs CAP_SYS_ADMIN here, an unprivileged user does not", s.Spec, s.Spec.Source, err)
 	}
-	r.files = append(r.files, tree)
+	donated := r.donate(tree)
 	if !mapped && !own && !s.Spec.ReadOnly {
-		return goferMount{}, fault.New(fault.Unsupported, fault.StageRoot,
+		return wire.Mount{}, fault.New(fault.Unsupported, fault.StageRoot,
 			"%s: source %q lies on a file system, or has one below it, that cannot map owners (or Linux is older than 5.12), so root's guest could not write there: mount it read-only, or as an unprivileged user",
 			s.Spec, s.Spec.Source)
 	}
 	if !mapped && !own {
 		r.notes = append(r.notes, fmt.Sprintf("mount %s: access rights of others", s.Spec.Target))
 	}
-	return goferMount{FD: int(tree.Fd()), Dir: s.Dir}, nil
+	return wire.Mount{Donated: donated, Dir: s.Dir}, nil
 }
 
 // exists refuses what the kernel does not mount: a file that has been removed.

@@ -9,11 +9,9 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/sentry/control"
-	"gvisor.dev/gvisor/pkg/sentry/kernel/auth"
-	"gvisor.dev/gvisor/runsc/boot"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 )
 
@@ -32,8 +30,8 @@ func (p *process) PID() int { return int(p.pid) }
 
 func (p *process) Wait() (syscall.WaitStatus, error) {
 	var status uint32
-	args := boot.WaitPIDArgs{PID: p.pid, CID: p.m.id}
-	_, err := p.m.rpc.call(context.Background(), boot.ContMgrWaitPID, &args, &status)
+	args := waitArgs{PID: p.pid, CID: p.m.id}
+	_, err := p.m.rpc.call(context.Background(), methodWait, &args, &status)
 	p.finish(err == nil)
 	if err != nil {
 		return 0, p.m.rpcError(err, fmt.Sprintf("wait for program %d", p.pid))
@@ -51,11 +49,11 @@ func (p *process) finish(told bool) {
 	if told {
 		if u, ok := p.m.lineage.usage(p.pid); ok {
 			used = engine.ProgramUsage{CPUTime: u.all, OwnCPUTime: u.own, MemoryPeak: u.peak,
-				ProcessesRefused: u.flags&flagRefused != 0, OverlayFull: u.flags&flagOverlayFull != 0,
-				OpenFilesFull: u.flags&flagFilesFull != 0}
+				ProcessesRefused: u.flags&wire.FlagRefused != 0, OverlayFull: u.flags&wire.FlagOverlayFull != 0,
+				OpenFilesFull: u.flags&wire.FlagFilesFull != 0}
 		}
 		if killed {
-			p.m.lineage.send(frameForget, p.pid) // fails only when the sentry is gone
+			p.m.lineage.send(wire.Forget, p.pid) // fails only when the sentry is gone
 		}
 	}
 	p.mu.Lock()
@@ -82,7 +80,7 @@ func (p *process) Signal(sig syscall.Signal) error {
 			return err
 		}
 	}
-	err := p.m.signal(boot.SignalArgs{CID: p.m.id, PID: p.pid, Signo: int32(sig), Mode: boot.DeliverToProcess})
+	err := p.m.signal(signalArgs{CID: p.m.id, PID: p.pid, Signo: int32(sig), Mode: toProcess})
 	if err != nil && strings.Contains(err.Error(), unix.ESRCH.Error()) {
 		if sig == unix.SIGKILL {
 			return nil // the lineage has reached it
@@ -97,7 +95,7 @@ func (p *process) Signal(sig syscall.Signal) error {
 func (p *process) killFamily() error {
 	ctx, cancel := context.WithTimeout(context.Background(), rpcTimeout)
 	defer cancel()
-	return p.m.rpcError(p.m.lineage.call(ctx, frameKill, p.pid), "kill")
+	return p.m.rpcError(p.m.lineage.call(ctx, wire.Kill, p.pid), "kill")
 }
 
 func noProcess(pid int32) error {
@@ -150,15 +148,15 @@ func checkProgram(p engine.Program) error {
 
 // execArgs is what both ways to start a program have in common. As on Linux, a
 // program that leaves uid 0 keeps the bounding set only.
-func (m *machine) execArgs(p engine.Program) control.ExecArgs {
-	args := control.ExecArgs{
-		ContainerID: m.id, StdioIsPty: p.Terminal, Capabilities: m.caps, KUID: auth.KUID(p.UID), KGID: auth.KGID(p.GID),
+func (m *machine) execArgs(p engine.Program) execArgs {
+	args := execArgs{
+		ContainerID: m.id, StdioIsPty: p.Terminal, Capabilities: m.caps, KUID: p.UID, KGID: p.GID,
 	}
 	for _, gid := range p.Groups {
-		args.ExtraKGIDs = append(args.ExtraKGIDs, auth.KGID(gid))
+		args.ExtraKGIDs = append(args.ExtraKGIDs, gid)
 	}
 	if p.UID != 0 {
-		args.Capabilities = &auth.TaskCapabilities{BoundingCaps: m.caps.BoundingCaps}
+		args.Capabilities = &taskCapabilities{BoundingCaps: m.caps.BoundingCaps}
 	}
 	return args
 }
@@ -185,7 +183,7 @@ func (m *machine) startDirect(ctx context.Context, p engine.Program, stdio []*os
 
 // execute runs ExecuteAsync and closes files. When ctx ends the call first, the
 // program may start all the same: it is killed once its pid is known.
-func (m *machine) execute(ctx context.Context, args *control.ExecArgs, files []*os.File) (int32, error) {
+func (m *machine) execute(ctx context.Context, args *execArgs, files []*os.File) (int32, error) {
 	type answer struct {
 		pid int32
 		err error
@@ -214,7 +212,7 @@ func (m *machine) execute(ctx context.Context, args *control.ExecArgs, files []*
 
 // executeNow starts one program at a time, as gVisor does, each with limits of
 // its own: those of the next one are made while this one runs.
-func (m *machine) executeNow(args *control.ExecArgs, files []*os.File) (pid int32, err error) {
+func (m *machine) executeNow(args *execArgs, files []*os.File) (pid int32, err error) {
 	m.starting.Lock()
 	defer m.starting.Unlock()
 	if m.fresh != nil {
@@ -222,9 +220,9 @@ func (m *machine) executeNow(args *control.ExecArgs, files []*os.File) (pid int3
 			return 0, err
 		}
 	}
-	_, err = m.rpc.call(context.Background(), boot.ContMgrExecuteAsync, args, &pid, files...)
+	_, err = m.rpc.call(context.Background(), methodExecute, args, &pid, files...)
 	var renew error
-	if m.fresh, renew = m.lineage.send(frameRenewLimits, 0); err == nil && renew != nil {
+	if m.fresh, renew = m.lineage.send(wire.RenewLimits, 0); err == nil && renew != nil {
 		err = renew
 	}
 	return pid, err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 )
@@ -21,9 +22,17 @@ type rootFS struct {
 	cwd         string // default working directory of programs
 	notes       []string
 	dir         *os.File // the root's directory; nil for an image
-	binds       []goferMount
+	binds       []wire.Mount
 	userns      *os.File   // see mapping
 	files       []*os.File // kept open until the machine has booted
+	donated     []*os.File // of those, detached mounts that the gofer is started with
+}
+
+// donate keeps a mount for the gofer, and returns its number there.
+func (r *rootFS) donate(tree *os.File) int {
+	r.files = append(r.files, tree)
+	r.donated = append(r.donated, tree)
+	return len(r.donated) - 1
 }
 
 func (r *rootFS) close() { closeAll(r.files) }
@@ -123,12 +132,11 @@ func (r *rootFS) attach(dir *os.File, path string, ids idMap, mapOwners bool) er
 		return fault.New(fault.Setup, fault.StageRoot,
 			"root %q: %v; root needs CAP_SYS_ADMIN here, an unprivileged user does not", path, err)
 	}
-	r.files = append(r.files, tree)
-	r.path = rootTarget
+	r.path = wire.RootTarget
 	if r.annotations == nil {
 		r.annotations = map[string]string{}
 	}
-	r.annotations[rootFDAnnotation] = fmt.Sprint(tree.Fd())
+	r.annotations[wire.RootAnnotation] = fmt.Sprint(r.donate(tree))
 	switch {
 	case mapped:
 		r.notes = append(r.notes, "root: directory, read-only mount with mapped owners, changes in memory")

@@ -140,12 +140,8 @@ func exchange(c *net.UnixConn, method string, arg, result any, files []*os.File)
 	if err != nil {
 		return nil, fmt.Errorf("%s: receive: %w", method, err)
 	}
-	answer := struct {
-		Success bool   `json:"success"`
-		Err     string `json:"err"`
-		Result  any    `json:"result"`
-	}{Result: result}
-	if err := json.NewDecoder(io.MultiReader(bytes.NewReader(first), c)).Decode(&answer); err != nil {
+	answer := rpcAnswer{Result: result}
+	if err := decode(first, c, &answer); err != nil {
 		closeAll(received)
 		return nil, fmt.Errorf("%s: decode: %w", method, err)
 	}
@@ -154,6 +150,18 @@ func exchange(c *net.UnixConn, method string, arg, result any, files []*os.File)
 		return nil, remoteError(answer.Err)
 	}
 	return received, nil
+}
+
+// rpcAnswer is what comes back from a call.
+type rpcAnswer struct {
+	Success bool   `json:"success"`
+	Err     string `json:"err"`
+	Result  any    `json:"result"`
+}
+
+// decode reads a message that begins with first.
+func decode(first []byte, rest io.Reader, v any) error {
+	return json.NewDecoder(io.MultiReader(bytes.NewReader(first), rest)).Decode(v)
 }
 
 func send(c *net.UnixConn, request []byte, files []*os.File) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 )
 
 // sleepState is what the supervisor knows about the guest's sleep.
@@ -56,7 +58,7 @@ func (g *memoryGuard) sleep(m *machine, used uint64) (stirred bool) {
 	}
 	ctx, cancel := context.WithTimeout(g.running, sleepAnswer)
 	defer cancel()
-	if m.lineage.call(ctx, frameWatch, 0) != nil || !g.uses(used) {
+	if m.lineage.call(ctx, wire.Watch, 0) != nil || !g.uses(used) {
 		return false // what it took before the promise is seen now
 	}
 	g.guest.begin()

@@ -1,11 +1,7 @@
 package gvisor
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -23,10 +19,8 @@ func capabilities() *specs.LinuxCapabilities {
 
 // spec returns the OCI specification of the machine: its root container only
 // runs the launcher as pid 1; programs come later over the control socket.
-func (r *rootFS) spec(ids idMap, memoryBytes, overlayBytes uint64) *specs.Spec {
+func (r *rootFS) spec(ids idMap, overlayBytes uint64) *specs.Spec {
 	uids, gids := ids.mappings()
-	annotations := map[string]string{memoryAnnotation: fmt.Sprint(memoryBytes), cpuAnnotation: askCPU()}
-	maps.Copy(annotations, r.annotations)
 	return &specs.Spec{
 		Version: specs.Version,
 		Process: &specs.Process{
@@ -44,7 +38,7 @@ func (r *rootFS) spec(ids idMap, memoryBytes, overlayBytes uint64) *specs.Spec {
 			{Type: "tmpfs", Destination: "/dev/shm", Options: []string{
 				"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", overlayBytes)}},
 		}, r.mounts...),
-		Annotations: annotations,
+		Annotations: r.annotations,
 		Linux: &specs.Linux{
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
@@ -54,12 +48,4 @@ func (r *rootFS) spec(ids idMap, memoryBytes, overlayBytes uint64) *specs.Spec {
 			GIDMappings: gids,
 		},
 	}
-}
-
-func writeSpec(bundle string, s *specs.Spec) error {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(bundle, "config.json"), data, 0o600)
 }

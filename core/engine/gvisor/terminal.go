@@ -5,7 +5,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/runsc/boot"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 )
@@ -16,7 +15,7 @@ var _ engine.Terminals = (*machine)(nil)
 // sentry knows: the terminal is the host's, but its sessions are the guest's.
 func (m *machine) SignalForeground(p engine.Process, sig syscall.Signal) error {
 	pid := int32(p.PID())
-	err := m.signal(boot.SignalArgs{CID: m.id, PID: pid, Signo: int32(sig), Mode: boot.DeliverToForegroundProcessGroup})
+	err := m.signal(signalArgs{CID: m.id, PID: pid, Signo: int32(sig), Mode: toForeground})
 	if err != nil && (strings.Contains(err.Error(), unix.ESRCH.Error()) || strings.Contains(err.Error(), "no thread group")) {
 		return noProcess(pid)
 	}

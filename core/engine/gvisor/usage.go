@@ -9,9 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/sentry/control"
-	"gvisor.dev/gvisor/runsc/boot"
-
 	"github.com/libmicrosandbox/microsandbox/core/engine"
 )
 
@@ -43,16 +40,16 @@ func (m *machine) Asleep() <-chan struct{} { return m.memory.guest.Asleep() }
 // usage asks the sentry for CPU time and network counters, and looks at memory as
 // the guard does. The sentry counts CPU time in steps of 10 ms.
 func (m *machine) usage(ctx context.Context) (engine.Usage, error) {
-	var out boot.EventOut
-	if _, err := m.rpc.call(ctx, boot.ContMgrEvent, &m.id, &out); err != nil {
+	var out eventOut
+	if _, err := m.rpc.call(ctx, methodEvent, &m.id, &out); err != nil {
 		return engine.Usage{}, m.rpcError(err, "usage")
 	}
 	used, err := m.memory.used()
 	if err != nil {
 		return engine.Usage{}, m.rpcError(err, "memory usage")
 	}
-	var memory control.MemoryUsage
-	if _, err := m.rpc.call(ctx, boot.UsageCollect, &control.MemoryUsageOpts{Full: true}, &memory); err != nil {
+	var memory memoryUsage
+	if _, err := m.rpc.call(ctx, methodUsage, &memoryUsageArgs{Full: true}, &memory); err != nil {
 		return engine.Usage{}, m.rpcError(err, "memory usage")
 	}
 	u := engine.Usage{
@@ -74,13 +71,9 @@ func (m *machine) usage(ctx context.Context) (engine.Usage, error) {
 // of the host in the page cache cost nothing and are not counted, as in proc(5).
 func (m *machine) diskBytes() (read, written uint64, known bool) {
 	pids := []int{m.pid}
-	m.mu.Lock()
-	if m.container != nil {
-		if gofer := m.container.GoferPid.Load(); gofer > 0 {
-			pids = append(pids, gofer)
-		}
+	if m.gofer > 0 {
+		pids = append(pids, m.gofer)
 	}
-	m.mu.Unlock()
 	for _, pid := range pids {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 		if err != nil {

@@ -1,12 +1,13 @@
 // Package early is what the engine's processes do before the rest of the program
 // is initialised, which costs milliseconds. Go initialises packages by import
-// path, so this one, which imports nothing but runtime and syscall, runs before
-// everything under gvisor.dev.
+// path, so this one, which imports nothing but runtime, syscall and unsafe, runs
+// before everything under gvisor.dev.
 //
 // The sentry re-executes this binary only to have its /proc unmounted and waits
-// for it: that is done here. And the sentry boots on one processor, until gVisor
-// sets their number: it changes the credentials of all its threads 40 times, with
-// a signal to each, and has fewer of them so.
+// for it: that is done here. Sentry and gofer give up here what they do not need
+// in the bounding set, while they have few threads, and the sentry boots on one
+// processor, until gVisor sets their number: each change of credentials is one with a
+// signal to each of the threads.
 package early
 
 import (
@@ -16,6 +17,7 @@ import (
 
 const (
 	sentry   = "runsc-sandbox\x00"
+	gofer    = "runsc-gofer\x00"
 	umounter = "/proc/self/exe\x00umount\x00--sync-fd=3\x00/proc\x00"
 )
 
@@ -25,10 +27,15 @@ func init() {
 	switch line := commandLine(buf[:]); {
 	case line == umounter:
 		umount()
-	case len(line) >= len(sentry) && line[:len(sentry)] == sentry:
+	case hasPrefix(line, sentry):
 		runtime.GOMAXPROCS(1)
+		bound(SentryBounding)
+	case hasPrefix(line, gofer):
+		bound(GoferBounding)
 	}
 }
+
+func hasPrefix(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(prefix)] == prefix }
 
 // commandLine returns the start of this process's, with a NUL after each argument.
 func commandLine(buf []byte) string {

@@ -1,5 +1,5 @@
 //go:build !amd64
 
-package gvisor
+package sentry
 
 var oldWaits []uintptr

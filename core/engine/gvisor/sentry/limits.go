@@ -1,10 +1,12 @@
-package gvisor
+package sentry
 
 import (
 	"gvisor.dev/gvisor/pkg/fspath"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/sentry/limits"
 	"gvisor.dev/gvisor/pkg/sentry/vfs"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 )
 
 // softOpenFiles is what programs that know nothing of it get: select(2) takes no more.
@@ -12,10 +14,10 @@ const softOpenFiles = 1024
 
 // setLimits takes the limits of the machine; 0 is none.
 func (l *lineage) setLimits(config map[string]any) {
-	if most, _ := config[configProcesses].(float64); most > 0 {
+	if most, _ := config[wire.ConfigProcesses].(float64); most > 0 {
 		l.most = int(most)
 	}
-	if most, _ := config[configOpenFiles].(float64); most > 0 {
+	if most, _ := config[wire.ConfigOpenFiles].(float64); most > 0 {
 		l.limits.SetUnchecked(limits.NumberOfFiles, limits.Limit{Cur: min(uint64(most), softOpenFiles), Max: uint64(most)})
 	}
 }
@@ -31,11 +33,11 @@ func (l *lineage) tooMany(t *kernel.Task) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if f != nil {
-		f.flags |= flagRefused
+		f.flags |= wire.FlagRefused
 	}
 	if !l.refused {
 		l.refused = true
-		l.send(frame{kind: frameRefused})
+		l.send(wire.Frame{Kind: wire.Refused})
 	}
 	return true
 }

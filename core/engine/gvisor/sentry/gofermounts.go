@@ -1,4 +1,4 @@
-package gvisor
+package sentry
 
 import (
 	"encoding/json"
@@ -16,6 +16,8 @@ import (
 	"gvisor.dev/gvisor/pkg/seccomp"
 	"gvisor.dev/gvisor/runsc/fsgofer"
 	"gvisor.dev/gvisor/runsc/fsgofer/extension"
+
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 )
 
 // gVisor's gofer attaches each mount at its target below the root, and makes the
@@ -28,22 +30,13 @@ import (
 const (
 	goferRootDir   = ".root"   // the guest's root
 	goferBindDir   = ".bind"   // the binds, by number
-	goferEmptyDir  = ".empty"  // what is attached at the targets, by number
 	goferChroot    = "/root"   // gVisor's name for the gofer's root once it has pivoted
 	goferRootBytes = "size=1m" // of names only
 )
 
-// goferSource is what the specification names as the source of bind number i. It
-// also tells the gofer's connections apart.
-func goferSource(i int) string { return filepath.Join(rootTarget, goferEmptyDir, strconv.Itoa(i)) }
-
-func isGoferSource(source string) bool {
-	return filepath.Dir(source) == filepath.Join(rootTarget, goferEmptyDir)
-}
-
 // server is the gofer's view of a plan.
 type server struct {
-	plan   goferPlan
+	plan   wire.Plan
 	trees  []*os.File // of the binds; set in the gofer's first stage only
 	config fsgofer.Config
 }
@@ -68,7 +61,7 @@ func newServer(args []string) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the specification: %w", err)
 	}
-	text := annotations[mountsAnnotation]
+	text := annotations[wire.MountsAnnotation]
 	if text == "" {
 		return nil, nil
 	}
@@ -83,21 +76,14 @@ func newServer(args []string) (*server, error) {
 	if err := json.Unmarshal([]byte(text), &s.plan); err != nil {
 		return nil, err
 	}
-	if option(args, "--setup-root") != "" {
-		return s, nil // re-executed: the mounts are in place
-	}
-	rpcFD, err := strconv.Atoi(option(args, "--rpc-fd"))
-	if err != nil {
-		return nil, fmt.Errorf("option --rpc-fd: %w", err)
-	}
-	return s, s.prepare(rpcFD)
+	return s, s.prepare()
 }
 
 // prepare takes hold of everything that is to be served, while the host's paths
 // can still be seen, and makes the gofer's root.
-func (s *server) prepare(rpcFD int) error {
+func (s *server) prepare() error {
 	for _, b := range s.plan.Binds {
-		tree, err := b.tree(rpcFD)
+		tree, err := treeOf(b)
 		if err != nil {
 			return err
 		}
@@ -106,25 +92,25 @@ func (s *server) prepare(rpcFD int) error {
 	var root *os.File
 	if s.plan.Root != nil {
 		var err error
-		if root, err = s.plan.Root.tree(rpcFD); err != nil {
+		if root, err = treeOf(*s.plan.Root); err != nil {
 			return err
 		}
 		defer root.Close()
 	}
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-	if err := unix.Mount("gofer", rootTarget, "tmpfs", flags, "mode=700,"+goferRootBytes); err != nil {
+	if err := unix.Mount("gofer", wire.RootTarget, "tmpfs", flags, "mode=700,"+goferRootBytes); err != nil {
 		return os.NewSyscallError("mount", err)
 	}
-	if err := s.makePlaces(rootTarget, goferEmptyDir); err != nil {
+	if err := s.makePlaces(wire.RootTarget, wire.EmptyDir); err != nil {
 		return err
 	}
 	if root == nil {
 		return nil
 	}
-	if err := s.makePlaces(rootTarget, goferBindDir); err != nil {
+	if err := s.makePlaces(wire.RootTarget, goferBindDir); err != nil {
 		return err
 	}
-	at := filepath.Join(rootTarget, goferRootDir)
+	at := filepath.Join(wire.RootTarget, goferRootDir)
 	if err := os.Mkdir(at, 0o700); err != nil {
 		return err
 	}
@@ -157,22 +143,22 @@ func attach(tree *os.File, at string) error {
 	return os.NewSyscallError("move_mount", err)
 }
 
-// tree is the mount, detached: the supervisor's, or a clone of what the path
-// leads to.
-func (m goferMount) tree(rpcFD int) (*os.File, error) {
-	if m.FD >= 0 {
-		return fetch(rpcFD, fmt.Sprintf("/proc/self/fd/%d", m.FD))
+// tree is the mount, detached: one that the supervisor has donated, or a clone of
+// what the path leads to.
+func treeOf(m wire.Mount) (*os.File, error) {
+	if m.Donated >= 0 {
+		return donated(m.Donated), nil
 	}
-	f, err := m.open()
+	f, err := m.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	tree, err := clone(f)
+	tree, err := wire.Clone(f)
 	if err != nil {
 		return nil, err
 	}
-	return tree, setAttributes(tree, m.Attr)
+	return tree, wire.SetAttributes(tree, m.Attr)
 }
 
 // Name implements extension.Extension.
@@ -209,7 +195,7 @@ func (s *server) TryHandleMount(_ *specs.Spec, mount *specs.Mount, _ string, rea
 	switch {
 	case mount == nil:
 		place = []string{goferRootDir}
-	case isGoferSource(mount.Source):
+	case wire.IsBindSource(mount.Source):
 		place = []string{goferBindDir, filepath.Base(mount.Source)}
 	default:
 		return nil, lisafs.ConnectionOpts{}, nil

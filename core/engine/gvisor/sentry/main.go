@@ -1,10 +1,14 @@
-package gvisor
+// Package sentry is what runs in the engine's own processes: gVisor's sentry and
+// gofer, with what is ours in them. The supervisor imports nothing of gVisor, and so
+// runs before gVisor is initialised: see package wire for what both have in common.
+package sentry
 
 import (
 	"os"
 	"runtime/debug"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/cli"
 	"gvisor.dev/gvisor/runsc/cmd"
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
@@ -12,13 +16,10 @@ import (
 
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/filters"
 
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
+
 	_ "github.com/libmicrosandbox/microsandbox/core/engine/gvisor/early" // must be initialised first
 	_ "gvisor.dev/gvisor/pkg/sentry/platform/platforms"                  // systrap
-)
-
-const (
-	sentryName = "runsc-sandbox"
-	goferName  = "runsc-gofer"
 )
 
 // Main runs the engine's own processes. Every binary that uses the engine
@@ -29,16 +30,13 @@ func Main() {
 	switch {
 	case len(os.Args) < 2:
 		return
-	case os.Args[0] == sentryName:
+	case os.Args[0] == wire.SentryName:
 		refuseSetIDs()
 		deferGC()
 		skipTracePoints()
-		if annotations, err := specAnnotations(os.Args); err == nil {
-			limitTotalMemory(os.Args, annotations[memoryAnnotation])
-			useCPU(annotations[cpuAnnotation])
-		}
 		filters.Use()
-	case os.Args[0] == goferName:
+		attend()
+	case os.Args[0] == wire.GoferName:
 		if !serveMounts() {
 			mountRoot()
 		}
@@ -54,6 +52,21 @@ func Main() {
 		new(cmd.Gofer):        "",
 	}, nil)
 	os.Exit(128)
+}
+
+// attend waits for what this sentry is to run. A supervisor that ends, or that has
+// no use for it, closes the socket.
+func attend() {
+	if os.Args[1] != wire.AttendCommand {
+		os.Exit(128)
+	}
+	args, orders, err := wire.Receive(wire.OrdersFD)
+	if err != nil {
+		os.Exit(128)
+	}
+	unix.Close(wire.OrdersFD)
+	UseCPU(orders.CPU)
+	os.Args = append(os.Args[:1], args...)
 }
 
 // deferGC turns the collector off while the sentry boots: its live heap is

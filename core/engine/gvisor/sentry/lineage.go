@@ -1,8 +1,7 @@
-package gvisor
+package sentry
 
 import (
 	"errors"
-	"os"
 	"time"
 	_ "unsafe" // for linkname
 
@@ -17,6 +16,8 @@ import (
 	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
 	"gvisor.dev/gvisor/pkg/sync"
 	_ "gvisor.dev/gvisor/runsc/boot" // defines defaultLimits
+
+	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 )
 
 // lineage runs in the sentry and knows which processes each program has
@@ -48,25 +49,13 @@ type family struct {
 	dying   bool          // starts no more processes
 	cpu     time.Duration // of members that have ended
 	peak    uint64        // largest resident size of a member that has ended
-	flags   uint64        // of frameEnded
+	flags   uint64        // of wire.Ended
 
 	foreground *kernel.ProcessGroup // of the program's terminal when it ended; nil: none
 }
 
-const lineageName = "microsandbox"
-
 func init() {
-	seccheck.RegisterSink(seccheck.SinkDesc{Name: lineageName, Setup: setupLineage, New: newLineage})
-}
-
-// setupLineage runs in the supervisor and gives the sentry its end.
-func setupLineage(config map[string]any) (*os.File, error) {
-	number, _ := config["fd"].(float64)
-	dup, err := unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
-	}
-	return os.NewFile(uintptr(dup), lineageName), nil
+	seccheck.RegisterSink(seccheck.SinkDesc{Name: wire.LineageName, New: newLineage})
 }
 
 // newLineage attaches itself to the trace points: gVisor finds them by names
@@ -81,7 +70,7 @@ func newLineage(config map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 	}
 	l.setLimits(config)
 	l.renewLimits()
-	tell := func() bool { return l.send(frame{kind: frameStirred}) }
+	tell := func() bool { return l.send(wire.Frame{Kind: wire.Stirred}) }
 	stirred.tell.Store(&tell)
 	seccheck.Global.AppendSink(l, []seccheck.PointReq{
 		{Pt: seccheck.PointClone}, {Pt: seccheck.PointTaskExit}, {Pt: seccheck.PointExitNotifyParent},
@@ -92,12 +81,12 @@ func newLineage(config map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 
 type unattached struct{ seccheck.SinkDefaults }
 
-func (unattached) Name() string { return lineageName }
-func (*lineage) Name() string   { return lineageName }
+func (unattached) Name() string { return wire.LineageName }
+func (*lineage) Name() string   { return wire.LineageName }
 
 // serve obeys the supervisor until it is gone, and the sentry with it.
 func (l *lineage) serve() {
-	var buf [frameSize]byte
+	var buf [wire.FrameSize]byte
 	for {
 		n, err := unix.Read(l.fd, buf[:])
 		switch {
@@ -105,31 +94,31 @@ func (l *lineage) serve() {
 			continue
 		case err != nil || n == 0:
 			return
-		case n != frameSize:
+		case n != wire.FrameSize:
 			continue
 		}
-		command := decodeFrame(buf)
+		command := wire.Decode(buf)
 		var refused uint64
-		switch command.kind {
-		case frameKill:
-			l.kill(command.pid)
-		case frameForget:
-			l.forget(command.pid)
-		case frameRenewLimits:
+		switch command.Kind {
+		case wire.Kill:
+			l.kill(command.PID)
+		case wire.Forget:
+			l.forget(command.PID)
+		case wire.RenewLimits:
 			l.renewLimits()
-		case frameWatch:
+		case wire.Watch:
 			if !arm() {
 				refused = 1
 			}
 		}
-		l.send(frame{kind: frameDone, a: command.a, b: refused})
+		l.send(wire.Frame{Kind: wire.Done, A: command.A, B: refused})
 	}
 }
 
 // send never blocks: it is called with gVisor's locks held. What a supervisor
 // that does not read loses is the usage of programs.
-func (l *lineage) send(f frame) bool {
-	buf := f.encode()
+func (l *lineage) send(f wire.Frame) bool {
+	buf := f.Encode()
 	return unix.Sendmsg(l.fd, buf[:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) == nil
 }
 
@@ -202,10 +191,10 @@ func (l *lineage) TaskExit(ctx context.Context, _ seccheck.FieldSet, _ *pb.TaskE
 			peak := t.MaxRSS(linux.RUSAGE_SELF)
 			var flags uint64
 			if f.program == t.ThreadGroup() && overlayFull(t) {
-				flags = flagOverlayFull
+				flags = wire.FlagOverlayFull
 			}
 			if filesFull(t) {
-				flags |= flagFilesFull
+				flags |= wire.FlagFilesFull
 			}
 			foreground := foregroundOf(t.ThreadGroup())
 			l.mu.Lock()
@@ -255,7 +244,7 @@ func (l *lineage) leave(tg *kernel.ThreadGroup) {
 	if f.foreground != nil {
 		go f.foreground.SendSignal(kernel.SignalInfoPriv(linux.SIGHUP)) // takes a lock that is held here
 	}
-	l.send(frame{kind: frameEnded, pid: f.pid, a: uint64(all), b: uint64(own), c: f.peak, flags: f.flags})
+	l.send(wire.Frame{Kind: wire.Ended, PID: f.pid, A: uint64(all), B: uint64(own), C: f.peak, Flags: f.flags})
 }
 
 // foregroundOf returns what is in the foreground of a process's controlling terminal.

@@ -1,4 +1,4 @@
-package gvisor
+package sentry
 
 import (
 	"encoding/json"
@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/abi/linux"
 	"gvisor.dev/gvisor/pkg/context"
-	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/hostarch"
 	"gvisor.dev/gvisor/pkg/sentry/arch"
 	"gvisor.dev/gvisor/pkg/sentry/control"
@@ -87,15 +86,6 @@ func stir() {
 }
 
 type stirConstructor struct{ platform.Constructor }
-
-// OpenDevice runs in the supervisor, after gVisor has made the control socket and
-// before it starts the sentry.
-func (c stirConstructor) OpenDevice(path string) (*fd.FD, error) {
-	if made := socketMade.Load(); made != nil {
-		(*made)()
-	}
-	return c.Constructor.OpenDevice(path)
-}
 
 // New runs in the sentry, once it may use all processors.
 func (c stirConstructor) New(opts platform.Options) (platform.Platform, error) {
