@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core/control"
+	"github.com/libmicrosandbox/microsandbox/core/engine"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/logs"
 	"github.com/libmicrosandbox/microsandbox/core/store"
@@ -70,13 +71,10 @@ func logged(req *control.StartRequest) bool {
 
 // exitText says how a program ended.
 func exitText(status syscall.WaitStatus, err error) string {
-	switch {
-	case err != nil:
+	if err != nil {
 		return "ended with the sandbox"
-	case status.Signaled():
-		return fmt.Sprintf("killed by signal %d", status.Signal())
 	}
-	return fmt.Sprintf("exited with code %d", status.ExitStatus())
+	return engine.ExitText(status)
 }
 
 var causeTexts = map[uint32]string{

@@ -98,7 +98,10 @@ func TestLongPrivateDirectory(t *testing.T) {
 }
 
 func TestCrashIsSeen(t *testing.T) {
-	m := bootMachine(t, newConfig(t, busyboxRoot(t)))
+	var log []string
+	cfg := newConfig(t, busyboxRoot(t))
+	cfg.Log = func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
+	m := bootMachine(t, cfg)
 	r, err := spawn(t, m, engine.Program{Argv: []string{"sleep", "1000"}})
 	require.NoError(t, err)
 	require.NoError(t, unix.Kill(m.(*machine).pid, unix.SIGKILL))
@@ -108,6 +111,7 @@ func TestCrashIsSeen(t *testing.T) {
 		t.Fatal("the end of the sentry was not seen")
 	}
 	require.Equal(t, engine.Crashed, m.Cause())
+	require.Equal(t, "engine gvisor: the sentry has ended: killed by signal 9", log[len(log)-1])
 	_, err = r.Wait()
 	require.Error(t, err)
 	require.NoError(t, m.Close())

@@ -21,6 +21,7 @@ import (
 type machine struct {
 	id       string
 	cwd      string
+	log      func(format string, args ...any)
 	receipt  []string
 	pid      int // of the sentry
 	gofer    int // 0: none
@@ -54,7 +55,7 @@ const rpcTimeout = 10 * time.Second
 func newMachine(ctx context.Context, b *boot) (*machine, error) {
 	cfg := b.cfg
 	m := &machine{
-		id: cfg.ID, cwd: b.root.cwd, launcher: b.launcher, lineage: b.lineage.link, state: b.state, rpc: b.rpc,
+		id: cfg.ID, cwd: b.root.cwd, log: cfg.Log, launcher: b.launcher, lineage: b.lineage.link, state: b.state, rpc: b.rpc,
 		pid: b.children.sentry, gofer: b.children.gofer, caps: guestCapabilities(), done: make(chan struct{}),
 	}
 	go m.watch()
@@ -83,26 +84,25 @@ func newMachine(ctx context.Context, b *boot) (*machine, error) {
 // watch closes done when the sentry has ended. It leaves the zombie to Close,
 // so that the pid stays ours.
 func (m *machine) watch() {
-	for {
-		err := unix.Waitid(unix.P_PID, m.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			break
-		}
-	}
+	status, err := engine.AwaitExit(m.pid)
 	if g := m.group.Load(); g != nil && g.Killed() {
 		m.setCause(engine.MemoryLimit)
 	}
-	m.setCause(engine.Crashed)
+	if m.setCause(engine.Crashed) && err == nil {
+		m.log("engine gvisor: the sentry has ended: %s", engine.ExitText(status))
+	}
 	close(m.done)
 }
 
 // setCause records why the machine ends; the first cause counts.
-func (m *machine) setCause(c engine.Cause) {
+func (m *machine) setCause(c engine.Cause) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.ended {
+	first := !m.ended
+	if first {
 		m.cause, m.ended = c, true
 	}
+	return first
 }
 
 func (m *machine) Done() <-chan struct{} { return m.done }

@@ -62,13 +62,10 @@ func newMachine(name string, cmd *exec.Cmd, port, console, stderr *os.File, log 
 // watch closes done when QEMU has ended, and ends it when the agent is lost. The zombie
 // is left to Close, so that the pid stays ours.
 func (m *machine) watch() {
+	var status syscall.WaitStatus
 	exited := make(chan struct{})
 	go func() {
-		for {
-			if err := unix.Waitid(unix.P_PID, m.pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
-				break
-			}
-		}
+		status, _ = engine.AwaitExit(m.pid)
 		close(exited)
 	}()
 	select {
@@ -90,7 +87,7 @@ func (m *machine) watch() {
 		cause = engine.MemoryLimit
 	}
 	if m.setCause(cause) {
-		m.log("engine %s: %s", m.name, m.lastWords())
+		m.log("engine %s: %s (QEMU %s)", m.name, m.lastWords(), engine.ExitText(status))
 	}
 	m.client.Close()
 	close(m.done)
