@@ -189,6 +189,19 @@ func TestStoredLogSurvivesRunsUntilRemoved(t *testing.T) {
 	assert.ErrorIs(t, err, &fault.Error{Code: fault.NotFound})
 }
 
+func TestLogSaysHowTheEngineEnded(t *testing.T) {
+	o := options(t, "crash")
+	o.Stored = true
+	sb := harness.Create(t, o)
+	for _, process := range harness.Tree(t, int(sb.Pid()))[1:] { // the sentry is among the supervisor's children
+		syscall.Kill(process.Pid, syscall.SIGKILL)
+	}
+	harness.Wait(t, sb.Done(), "the sandbox to end")
+	require.Equal(t, handle.CauseCrashed, sb.Outcome().Cause)
+	notes := text(read(t, "crash", o.State, core.LogOptions{}), logs.Supervisor)
+	assert.Regexp(t, `has ended: (killed by signal|exited with code) \d+\n(.*\n)*sandbox ended: the engine crashed`, notes)
+}
+
 func TestFailedBootLeavesItsLog(t *testing.T) {
 	o := options(t, "broken")
 	o.Stored, o.Root = true, image.Root{Kind: image.Dir, Path: "/nonexistent-root"}
