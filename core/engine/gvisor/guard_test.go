@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,6 +38,13 @@ func status(t testing.TB, pid int) map[string]string {
 // What the receipt claims of sentry and gofer, as the host's kernel sees it.
 func TestConfinement(t *testing.T) {
 	const allowed = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<18 | 1<<19 // CHOWN to FSETID, SYS_CHROOT, SYS_PTRACE
+	if os.Geteuid() == 0 { // as a login's root, who is in groups that own devices
+		before, err := os.Getgroups()
+		require.NoError(t, err)
+		require.NoError(t, syscall.Setgroups([]int{0, 6}))
+		defer syscall.Setgroups(before)
+		require.Equal(t, "0 6", status(t, os.Getpid())["Groups"])
+	}
 	for name, root := range map[string]image.Root{"host": {}, "dir": busyboxRoot(t)} {
 		t.Run(name, func(t *testing.T) {
 			// The caller's own.
@@ -67,6 +75,7 @@ func TestConfinement(t *testing.T) {
 				uid := strings.Fields(s["Uid"])[0]
 				if os.Geteuid() == 0 {
 					assert.NotEqual(t, "0", uid, name)
+					assert.Empty(t, s["Groups"], name)
 				} else {
 					assert.Equal(t, strconv.Itoa(os.Geteuid()), uid, name)
 				}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
+	"github.com/libmicrosandbox/microsandbox/core/engine/idmap"
 )
 
 // The engine's processes are started as gVisor's own runsc starts them: in namespaces
@@ -38,7 +39,9 @@ func fork(argv []string, ids idMap, files []*os.File) (int, error) {
 		Env: []string{}, Files: fds,
 		Sys: &syscall.SysProcAttr{
 			Setsid: true, Pdeathsig: unix.SIGKILL, Cloneflags: namespaces,
-			UidMappings: uids, GidMappings: gids, Credential: &syscall.Credential{},
+			UidMappings: uids, GidMappings: gids,
+			// Root's groups own devices and more. An unprivileged caller's cannot be given up.
+			GidMappingsEnableSetgroups: idmap.DropsGroups(), Credential: &syscall.Credential{},
 		},
 	})
 }

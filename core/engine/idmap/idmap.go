@@ -149,3 +149,11 @@ func readSpans(name, separator string, first, size int) ([]Span, error) {
 	}
 	return spans, nil
 }
+
+// DropsGroups tells whether a process in a new user namespace can give up the caller's
+// supplementary groups: only root may, and not where it is root of a namespace that an
+// unprivileged user has made, nor below one; user_namespaces(7).
+func DropsGroups() bool {
+	setting, err := os.ReadFile("/proc/self/setgroups")
+	return os.Geteuid() == 0 && err == nil && string(setting) == "allow\n"
+}

@@ -94,7 +94,7 @@ func attributes(ids idmap.Map) *syscall.SysProcAttr {
 	one := func(id uint64) []syscall.SysProcIDMap {
 		return []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(id), Size: 1}}
 	}
-	groups := os.Geteuid() == 0 && hasSetGroups()
+	groups := idmap.DropsGroups()
 	return &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
 			unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
@@ -105,13 +105,6 @@ func attributes(ids idmap.Map) *syscall.SysProcAttr {
 		Setsid:     true,
 		Pdeathsig:  unix.SIGKILL,
 	}
-}
-
-// hasSetGroups tells whether this user namespace has setgroups(2). One that an
-// unprivileged user has made has not, nor may those below it: user_namespaces(7).
-func hasSetGroups() bool {
-	setting, err := os.ReadFile("/proc/self/setgroups")
-	return err == nil && string(setting) == "allow\n"
 }
 
 // memfd is a sealed file in memory.
