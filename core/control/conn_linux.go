@@ -68,7 +68,7 @@ func (c *Conn) Peer() (*unix.Ucred, error) {
 	if cerr := c.raw.Control(func(fd uintptr) {
 		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); cerr != nil {
-		return nil, cerr
+		return nil, callError(cerr)
 	}
 	return cred, os.NewSyscallError("getsockopt SO_PEERCRED", err)
 }
@@ -128,9 +128,18 @@ func (c *Conn) write(ctx context.Context, frame, oob []byte) error {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return err
+		return callError(err)
 	}
 	return os.NewSyscallError("sendmsg", sendErr)
+}
+
+// callError is what a syscall.RawConn failed with: its deadline, or that the file is
+// closed, which it does not say with os.ErrClosed.
+func callError(err error) error {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return os.ErrClosed
 }
 
 // Recv returns the next message and its descriptors (close-on-exec, the
@@ -161,7 +170,7 @@ func (c *Conn) recvFrame() (int, []int, error) {
 			}
 		}
 	})
-	if err == nil {
+	if err = callError(err); err == nil {
 		err = os.NewSyscallError("recvmsg", recvErr)
 	}
 	if errors.Is(err, syscall.ECONNRESET) || err == nil && n == 0 && oobn == 0 {

@@ -315,6 +315,17 @@ func TestCloseWakesBlockedReceiver(t *testing.T) {
 	assert.Error(t, <-done)
 }
 
+// A caller tells its own close from other failures.
+func TestCallsAfterClose(t *testing.T) {
+	a, _ := pair(t)
+	require.NoError(t, a.Close())
+	assert.ErrorIs(t, a.Send(message(t, nil)), os.ErrClosed)
+	_, _, err := a.Recv()
+	assert.ErrorIs(t, err, os.ErrClosed)
+	_, err = a.Peer()
+	assert.ErrorIs(t, err, os.ErrClosed)
+}
+
 func TestDeadlineEndsBlockedSender(t *testing.T) {
 	a, _ := pair(t)
 	require.NoError(t, a.SetDeadline(time.Now().Add(50*time.Millisecond)))

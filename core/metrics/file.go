@@ -176,8 +176,8 @@ func (f *file) control(call func(fd uintptr) error) error {
 		return failed(err, f.path)
 	}
 	var result error
-	if err := raw.Control(func(fd uintptr) { result = call(fd) }); err != nil {
-		return failed(err, f.path)
+	if raw.Control(func(fd uintptr) { result = call(fd) }) != nil { // it does not say os.ErrClosed
+		return failed(os.ErrClosed, f.path)
 	}
 	return result
 }

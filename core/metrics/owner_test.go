@@ -163,3 +163,13 @@ func TestLockOfADeadHolder(t *testing.T) {
 	require.NoError(t, f.Close()) // what the kernel does at the end of a process
 	require.NoError(t, <-result)
 }
+
+// A registry that was replaced is opened again by whoever finds its file closed.
+func TestLockOfAClosedFile(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir, 0)
+	f, err := openFile(registryPath(dir))
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	assert.ErrorIs(t, f.lock(), os.ErrClosed)
+}
