@@ -29,7 +29,12 @@ type file struct {
 	mu sync.Mutex // flock does not tell the users of one open file apart
 }
 
+// failed says of which file an error is. That it is closed stays as it is: with tries
+// again.
 func failed(err error, path string) error {
+	if errors.Is(err, os.ErrClosed) {
+		return err
+	}
 	return fault.Wrap(err, fault.IO, fault.StageState, "metrics registry "+path)
 }
 
