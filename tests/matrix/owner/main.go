@@ -8,7 +8,7 @@
 //	unpool               ends the pool
 //	start OPTIONS        core.ProcessOptions in JSON
 //	drain, stop, close, kill, disarm, detach
-//	fork                 a child with copies of all descriptors that does nothing
+//	fork                 a child with copies of all descriptors that does nothing, on Linux
 //	spawn                a child by fork and exec that does nothing
 //
 // It answers "ready CODE", "done CAUSE", "started CODE", "ended CAUSE" and
@@ -25,7 +25,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/libmicrosandbox/microsandbox/core"
@@ -169,19 +168,6 @@ func limited() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	context.AfterFunc(ctx, cancel)
 	return ctx
-}
-
-// fork makes a child with copies of all our descriptors, close-on-exec ones too.
-// Only raw system calls work in it.
-func fork() int64 {
-	pid, _, errno := syscall.RawSyscall(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0)
-	if errno != 0 {
-		check(errno)
-	}
-	for pid == 0 {
-		syscall.RawSyscall(syscall.SYS_PPOLL, 0, 0, 0) // until it is killed
-	}
-	return int64(pid)
 }
 
 func spawn() int64 {

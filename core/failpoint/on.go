@@ -1,4 +1,4 @@
-//go:build failpoint
+//go:build failpoint && (linux || windows)
 
 // Package failpoint lets the crash tests stop or kill a process at a named step.
 package failpoint
@@ -6,10 +6,9 @@ package failpoint
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
+	"time"
 )
 
 var file atomic.Pointer[string]
@@ -33,18 +32,22 @@ func Point(step string) {
 		return
 	}
 	at, action, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	if at != step || os.Rename(*path, *path+".reached") != nil {
+	if at != step || !taken(*path) {
 		return
 	}
-	signal := syscall.SIGSTOP
-	if action == "kill" {
-		signal = syscall.SIGKILL
+	hit(action == "kill")
+}
+
+// taken reports whether this process has taken the file away. Windows refuses that for as
+// long as another process reads it.
+func taken(path string) bool {
+	for {
+		err := os.Rename(path, path+".reached")
+		if err == nil || os.IsNotExist(err) {
+			return err == nil
+		}
+		time.Sleep(time.Millisecond)
 	}
-	// To this thread, which it stops on the way out of the call: sent to the process
-	// it would stop some other thread first, and this one would go on.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	syscall.Tgkill(os.Getpid(), syscall.Gettid(), signal)
 }
 
 // Mark is a step at which nothing ever stops: only profiles have it.

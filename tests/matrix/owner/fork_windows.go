@@ -1,0 +1,8 @@
+package main
+
+import "errors"
+
+func fork() int64 {
+	check(errors.ErrUnsupported)
+	return 0
+}
