@@ -55,12 +55,3 @@ func TestPackages(t *testing.T) {
 		assert.Regexp(t, `(?m)^ok\s+\S+/`+p+`\s+[0-9.]+s`, out, "with tests, all of which pass")
 	}
 }
-
-// The C ABI's package is vetted as it is compiled for Windows.
-func TestVet(t *testing.T) {
-	needWine(t)
-	cmd := exec.Command("go", "vet", "./capi")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOOS=windows", "CGO_ENABLED=1", "CC="+compiler, "GOENV=off", "GOFLAGS=-buildvcs=false")
-	require.NoError(t, output(cmd))
-}

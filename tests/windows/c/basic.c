@@ -21,8 +21,10 @@ int test_engines(void)
 	FAILS(MSB_E_UNSUPPORTED, msb_sandbox_create(&o, &sandbox, &err));
 	CHECK(strstr(err.message, "MSB_ENGINE_JOB") != NULL);
 	CHECK(sandbox == 0);
-	o.engine = MSB_ENGINE_GVISOR;
-	FAILS(MSB_E_UNSUPPORTED, msb_sandbox_create(&o, &sandbox, &err));
+	for (o.engine = MSB_ENGINE_GVISOR; o.engine < MSB_ENGINE_JOB; o.engine++) {
+		FAILS(MSB_E_UNSUPPORTED, msb_sandbox_create(&o, &sandbox, &err));
+		CHECK(err.stage == MSB_STAGE_ENGINE && strstr(err.message, "not in this msb") != NULL);
+	}
 	o.engine = MSB_ENGINE_JOB;
 	o.root_kind = MSB_ROOT_DIR;
 	o.root_path = "C:\\windows";

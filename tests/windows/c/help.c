@@ -115,7 +115,7 @@ static int tell_tree(void)
 {
 	PROCESS_INFORMATION child;
 
-	if (!start("guest wait", &child, NULL))
+	if (!start("guest sleep", &child, NULL)) /* which has our stdout, and says nothing */
 		return 9;
 	printf("%lu %lu\n", (unsigned long)GetCurrentProcessId(), (unsigned long)child.dwProcessId);
 	Sleep(INFINITE);
@@ -156,6 +156,8 @@ int guest(const char *mode)
 		printf("%lu\n", (unsigned long)GetCurrentProcessId());
 		Sleep(INFINITE);
 	}
+	if (strcmp(mode, "sleep") == 0)
+		Sleep(INFINITE);
 	if (strcmp(mode, "tree") == 0)
 		return tell_tree();
 	if (strcmp(mode, "memory") == 0)

@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,6 +44,8 @@ func newOwner(t testing.TB) *owner {
 	require.NoError(t, err)
 	out, err := own.cmd.StdoutPipe()
 	require.NoError(t, err)
+	var said bytes.Buffer
+	own.cmd.Stderr = &said
 	require.NoError(t, own.cmd.Start())
 	go func() {
 		for scan := bufio.NewScanner(out); scan.Scan(); {
@@ -50,7 +53,12 @@ func newOwner(t testing.TB) *owner {
 		}
 		close(own.lines)
 	}()
-	t.Cleanup(own.kill)
+	t.Cleanup(func() {
+		own.kill()
+		if t.Failed() {
+			t.Logf("the owner's errors: %s", said.String())
+		}
+	})
 	return own
 }
 
