@@ -38,7 +38,7 @@ func status(t testing.TB, pid int) map[string]string {
 // What the receipt claims of sentry and gofer, as the host's kernel sees it.
 func TestConfinement(t *testing.T) {
 	const allowed = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<18 | 1<<19 // CHOWN to FSETID, SYS_CHROOT, SYS_PTRACE
-	if os.Geteuid() == 0 { // as a login's root, who is in groups that own devices
+	if os.Geteuid() == 0 {                                           // as a login's root, who is in groups that own devices
 		before, err := os.Getgroups()
 		require.NoError(t, err)
 		require.NoError(t, syscall.Setgroups([]int{0, 6}))
