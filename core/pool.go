@@ -11,6 +11,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/mounts"
 	"github.com/libmicrosandbox/microsandbox/core/pool"
 )
 
@@ -114,6 +115,11 @@ func (o PoolOptions) check() error {
 		return invalid("sandbox.flags: a pool's sandboxes cannot be stored, as a stored one has its name from the start: create it")
 	case s.Detached || s.Replace:
 		return invalid("sandbox.flags: DETACHED and REPLACE are given when a sandbox is taken")
+	}
+	for _, m := range s.Mounts {
+		if m.Kind == mounts.Disk && !m.ReadOnly {
+			return invalid("sandbox.mounts: disk %q: a pool's sandboxes share their mounts, and a disk that is written has one user: mount it read-only", m.Source)
+		}
 	}
 	return nil
 }

@@ -305,7 +305,10 @@ func TestPoolRefusesWhatItCannotDo(t *testing.T) {
 		"max_sandboxes":  func(o *core.PoolOptions) { o.Size, o.Max = 3, 2 },
 		"max_boots":      func(o *core.PoolOptions) { o.Boots = 1 << 20 },
 		"idle_shrink_ms": func(o *core.PoolOptions) { o.IdleShrink = -1 },
-		"memory_bytes":   func(o *core.PoolOptions) { o.Sandbox.MemoryBytes = 1 },
+		"read-only": func(o *core.PoolOptions) {
+			o.Sandbox.Mounts = []mounts.Spec{{Kind: mounts.Disk, Source: "/image", Target: "/disk"}}
+		},
+		"memory_bytes": func(o *core.PoolOptions) { o.Sandbox.MemoryBytes = 1 },
 	} {
 		o := core.PoolOptions{Sandbox: plain, Size: 1}
 		change(&o)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,7 @@ type Client struct {
 	done    chan struct{} // closed when the stream has ended
 	sending chan struct{} // full while a frame is being written
 	workers sync.WaitGroup
+	refused atomic.Bool // a program was, a process
 
 	mu          sync.Mutex
 	err         error // why the stream ended
@@ -78,6 +80,9 @@ func (c *Client) Err() error {
 	defer c.mu.Unlock()
 	return c.err
 }
+
+// ProcessesRefused reports whether a program that has ended met Config.Processes.
+func (c *Client) ProcessesRefused() bool { return c.refused.Load() }
 
 // Close ends the stream and returns when no goroutine of the client runs any more. What
 // the programs' outputs take without waiting is still delivered. Idempotent.

@@ -87,6 +87,7 @@ func (p *Process) Usage() engine.ProgramUsage {
 	}
 	return engine.ProgramUsage{
 		CPUTime: duration(p.exit.CPUTime), OwnCPUTime: duration(p.exit.OwnCPUTime), MemoryPeak: p.exit.MemoryPeak,
+		ProcessesRefused: p.exit.Hit&wire.HitProcesses != 0, OverlayFull: p.exit.Hit&wire.HitOverlay != 0,
 	}
 }
 
@@ -188,6 +189,9 @@ func (p *Process) hasExited(m wire.Exited) error {
 	}
 	p.exit, p.told, p.over = m, true, true
 	p.mu.Unlock()
+	if m.Hit&wire.HitProcesses != 0 {
+		p.c.refused.Store(true)
+	}
 	close(p.ended)
 	p.closeScreen()
 	p.forgetIfDone()

@@ -9,3 +9,7 @@ type Confined interface {
 	// group stays the caller's, who removes it after Close.
 	Confine(g *cgroup.Group) error
 }
+
+// FixedMemory is a Confined machine whose memory limit needs no group: only limits of
+// processor time get it one.
+type FixedMemory interface{ FixedMemory() }

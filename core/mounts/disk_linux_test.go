@@ -78,3 +78,16 @@ func TestDisksThatAreRefused(t *testing.T) {
 	_, err = Validate([]Spec{{Kind: EROFS, Source: "/i", Target: "/d", QCOW2: true}})
 	assert.ErrorContains(t, err, "only a disk can be a qcow2 image")
 }
+
+// Only a disk can be at /, and it has no flags.
+func TestDiskAtTheRoot(t *testing.T) {
+	_, err := Validate([]Spec{{Kind: Disk, Source: "/i", Target: "/"}, {Kind: Tmpfs, Target: "/t"}}, "/engine")
+	assert.NoError(t, err)
+	for name, s := range map[string]Spec{
+		"directory": {Source: "/i", Target: "/"}, "tmpfs": {Kind: Tmpfs, Target: "/"}, "image": {Kind: EROFS, Source: "/i", Target: "/"},
+		"read-only": {Kind: Disk, Source: "/i", Target: "/", ReadOnly: true}, "noexec": {Kind: Disk, Source: "/i", Target: "/", NoExec: true},
+	} {
+		_, err := Validate([]Spec{s})
+		assert.ErrorIs(t, err, &fault.Error{Code: fault.Invalid}, name)
+	}
+}

@@ -124,7 +124,7 @@ func (s Spec) checkTarget(reserved []string) error {
 		return s.invalid("the target is not in its shortest form; write it as %q", clean)
 	}
 	if t == "/" {
-		return s.invalid("the target: / is the root file system, which has options of its own")
+		return s.checkRoot()
 	}
 	for _, list := range [][]string{guestOwned, reserved} {
 		for _, r := range list {
@@ -132,6 +132,17 @@ func (s Spec) checkTarget(reserved []string) error {
 				return s.invalid("the target: %s belongs to the sandbox", r)
 			}
 		}
+	}
+	return nil
+}
+
+// checkRoot lets only a disk be at /: the one that takes the changes to the root.
+func (s Spec) checkRoot() error {
+	switch {
+	case s.Kind != Disk:
+		return s.invalid("the target: / is the root file system, which has options of its own; only a disk that takes the changes to it can be there")
+	case s.ReadOnly || s.NoExec || s.NoSUID || s.NoDev:
+		return s.invalid("a disk at / takes the changes to the root: it has no flags")
 	}
 	return nil
 }

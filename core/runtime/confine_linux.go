@@ -45,6 +45,10 @@ func (s *supervisor) makeGroup(cpu bool) error {
 	if !ok {
 		return fmt.Errorf("the engine %s cannot be put into one", s.engine.Name())
 	}
+	_, fixed := s.machine.(engine.FixedMemory)
+	if fixed && !cpu {
+		return nil
+	}
 	host, err := cgroup.Look()
 	if err != nil {
 		return err
@@ -57,13 +61,17 @@ func (s *supervisor) makeGroup(cpu bool) error {
 	} else if memory.Version == 0 {
 		return fmt.Errorf("no control group for memory: %s", memory.Why)
 	}
+	bytes := s.cfg.MemoryBytes + memorySlack(s.cfg.MemoryBytes)
+	if fixed {
+		memory, bytes = cgroup.Place{}, 0
+	}
 	name := cgroup.Name(store.CgroupOwner(s.cfg.StateDir), s.cfg.ID)
 	if err := s.noteGroups(cgroup.Dirs(memory, processor, name)); err != nil {
 		return err
 	}
 	failpoint.Point("confine.noted")
 	g, err := cgroup.Make(memory, processor, name, cgroup.Limits{
-		MemoryBytes: s.cfg.MemoryBytes + memorySlack(s.cfg.MemoryBytes),
+		MemoryBytes: bytes,
 		CPUPermille: s.cfg.Limits.CPUPermille, CPUWeight: s.cfg.Limits.CPUWeight,
 	})
 	if err != nil {

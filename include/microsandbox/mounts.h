@@ -24,7 +24,8 @@ extern "C" {
  * What a sandbox shows of the host beside its root. source is opened once, during
  * the call: whatever its path leads to later, what was opened is mounted. target is
  * absolute, without "..", and neither /, /proc, /sys, /dev nor in these; what is
- * missing of it is made in memory. docs/mounts.md has the details.
+ * missing of it is made in memory. A writable DISK without flags can be at /: the
+ * changes to the root go there, and outlive the sandbox. docs/mounts.md has the details.
  */
 typedef struct msb_mount {
 	uint32_t kind;       /* MSB_MOUNT_* */

@@ -107,6 +107,8 @@ type Config struct {
 	Capabilities uint64 // of programs with uid 0, and the bounding set of all
 	Cwd          string // of programs that name none
 	ShmBytes     uint64 // size of /dev/shm
+	Processes    uint32 // of all programs at once, threads and zombies included; 0: no limit
+	OpenFiles    uint32 // of each process, at most; 0: as the agent has it
 	Renewal      Renewal
 }
 
@@ -139,7 +141,9 @@ func (m *Config) Append(b []byte) []byte {
 		b = m.Mounts[i].append(b)
 	}
 	b = appendText(le.AppendUint64(b, m.Capabilities), m.Cwd)
-	return m.Renewal.Append(le.AppendUint64(b, m.ShmBytes))
+	b = le.AppendUint64(b, m.ShmBytes)
+	b = le.AppendUint32(le.AppendUint32(b, m.Processes), m.OpenFiles)
+	return m.Renewal.Append(b)
 }
 
 // DecodeConfig decodes the payload.
@@ -150,6 +154,7 @@ func DecodeConfig(payload []byte) (*Config, error) {
 		m.Mounts = append(m.Mounts, r.mount())
 	}
 	m.Capabilities, m.Cwd, m.ShmBytes = r.u64(), r.path(MaxPath), r.u64()
+	m.Processes, m.OpenFiles = r.u32(), r.u32()
 	m.Renewal = r.renewal()
 	if r.err == nil {
 		m.check(r)

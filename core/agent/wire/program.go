@@ -197,7 +197,14 @@ type Exited struct {
 	OwnCPUTime uint64 // nanoseconds, of its own process; Unknown
 	MemoryPeak uint64 // bytes, largest resident size of one of its processes that has ended; 0 unknown
 	Written    [2]uint64
+	Hit        uint8 // limits that it has met: HitProcesses, HitOverlay
 }
+
+// Limits that a program can meet without ending.
+const (
+	HitProcesses uint8 = 1 // Config.Processes refused it one
+	HitOverlay   uint8 = 2 // the upper layer was full when it ended
+)
 
 // Unknown is a time that could not be learnt.
 const Unknown = ^uint64(0)
@@ -208,12 +215,15 @@ func (m *Exited) Append(b []byte) []byte {
 	for _, n := range []uint64{m.CPUTime, m.OwnCPUTime, m.MemoryPeak, m.Written[0], m.Written[1]} {
 		b = le.AppendUint64(b, n)
 	}
-	return b
+	return append(b, m.Hit)
 }
 
 // DecodeExited decodes the payload.
 func DecodeExited(payload []byte) (Exited, error) {
 	r := &reader{b: payload}
-	m := Exited{r.u32(), r.u64(), r.u64(), r.u64(), [2]uint64{r.u64(), r.u64()}}
+	m := Exited{r.u32(), r.u64(), r.u64(), r.u64(), [2]uint64{r.u64(), r.u64()}, r.u8()}
+	if m.Hit&^(HitProcesses|HitOverlay) != 0 {
+		r.fail("unknown limit")
+	}
 	return m, r.end()
 }

@@ -43,7 +43,7 @@ func (p plan) arguments() ([]string, files) {
 		"-append", kernelArguments(p.kvm),
 		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", inherit.add(p.console)), "-serial", "chardev:console",
 		"-chardev", fmt.Sprintf("socket,id=agent,fd=%d", inherit.add(p.port)),
-		"-device", "virtio-serial-device", "-device", "virtserialport,chardev=agent,name=agent",
+		"-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,name=agent",
 		"-device", "virtio-balloon-device,free-page-reporting=on",
 	}
 	for n, d := range p.disks {

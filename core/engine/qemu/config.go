@@ -22,6 +22,7 @@ const rootSerial = "root"
 type disks struct {
 	list   []disk
 	mounts []wire.Mount
+	upper  *wire.Mount // the disk that takes the changes to the root; nil: memory does
 }
 
 // cfgDisks makes a disk of each image.
@@ -56,6 +57,11 @@ func cfgDisks(cfg engine.Config) (*disks, error) {
 		default:
 			return nil, fault.New(fault.Unsupported, fault.StageRoot, "%s: not a kind of mount that a microVM has", m.Spec)
 		}
+		if m.Spec.Target == "/" {
+			mount.Target = ""
+			d.upper = &mount
+			continue
+		}
 		d.mounts = append(d.mounts, mount)
 	}
 	if len(d.list) > maxDisks {
@@ -86,12 +92,18 @@ func flags(s mounts.Spec) (f uint8) {
 
 // config is what the agent makes of the guest.
 func (d *disks) config(cfg engine.Config) *wire.Config {
+	upper := wire.Mount{Kind: wire.MountTmpfs, Flags: wire.NoDev, SizeBytes: cfg.OverlayBytes}
+	if d.upper != nil {
+		upper = *d.upper
+	}
 	return &wire.Config{
 		Root:         wire.Mount{Kind: wire.MountDisk, Flags: wire.ReadOnly | wire.NoDev, Source: rootSerial, Type: "erofs"},
-		Upper:        wire.Mount{Kind: wire.MountTmpfs, Flags: wire.NoDev, SizeBytes: cfg.OverlayBytes},
+		Upper:        upper,
 		Mounts:       d.mounts,
 		Capabilities: capabilities,
 		Cwd:          "/",
 		ShmBytes:     cfg.OverlayBytes,
+		Processes:    cfg.Limits.Processes,
+		OpenFiles:    cfg.Limits.OpenFiles,
 	}
 }

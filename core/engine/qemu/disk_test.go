@@ -65,6 +65,32 @@ func TestDisks(t *testing.T) {
 	assert.Equal(t, before, after, "a read-only disk is not written, not by a mount either")
 }
 
+// A disk at / takes the changes to the root: the next machine has them, and the root stays
+// as it is.
+func TestDiskTakesTheChangesToTheRoot(t *testing.T) {
+	cfg := testConfig(t)
+	root, err := os.ReadFile(cfg.Root.Path)
+	require.NoError(t, err)
+	disk := mounts.Spec{Kind: mounts.Disk, Source: diskImage(t, "changes"), Target: "/"}
+	first, second := cfg, cfg
+	with(t, &first, disk)
+	m := boot(t, first)
+	assert.Contains(t, m.Receipt(), "overlay: the size of the disk that takes the changes to the root")
+	assert.Equal(t, "ok", output(t, m, "echo kept > /etc/file && rm /bin/uname && echo ok"))
+	p, status := run(t, m, "dd if=/dev/zero of=/large bs=1M count=20 2>/dev/null")
+	assert.NotZero(t, status.ExitStatus(), "it has a size: %s", p)
+	require.NoError(t, m.Close())
+
+	second.ID = testID()
+	with(t, &second, disk)
+	m = boot(t, second)
+	assert.Equal(t, "kept\ngone", output(t, m, "cat /etc/file; [ -e /bin/uname ] || echo gone"))
+	require.NoError(t, m.Close())
+	after, err := os.ReadFile(cfg.Root.Path)
+	require.NoError(t, err)
+	assert.Equal(t, root, after)
+}
+
 func TestDiskWithoutAFileSystem(t *testing.T) {
 	cfg := testConfig(t)
 	path := filepath.Join(t.TempDir(), "empty")

@@ -111,7 +111,7 @@ func (h *host) boot(ctx context.Context, cfg engine.Config) (engine.Machine, err
 		m.Close()
 		return nil, m.bootError(ctx, err)
 	}
-	m.receipt = h.receipt(cfg, m.kernelRelease)
+	m.receipt = h.receipt(cfg, m.kernelRelease, disks.upper != nil)
 	m.writes = disks.writable()
 	return m, nil
 }
@@ -249,7 +249,11 @@ func closeAll(list []*os.File) {
 	}
 }
 
-func (h *host) receipt(cfg engine.Config, release string) []string {
+func (h *host) receipt(cfg engine.Config, release string, disk bool) []string {
+	overlay := fmt.Sprintf("overlay: at most %d bytes (size of the in-memory upper layer)", cfg.OverlayBytes)
+	if disk {
+		overlay = "overlay: the size of the disk that takes the changes to the root"
+	}
 	accel := "KVM"
 	if !h.kvm {
 		accel = "software emulation (TCG)"
@@ -260,7 +264,8 @@ func (h *host) receipt(cfg engine.Config, release string) []string {
 		"ids: QEMU in a " + h.ids.Note,
 		"network: none but loopback",
 		fmt.Sprintf("memory: at most %d bytes (the guest's memory); beside it QEMU's own, some 60 MiB", cfg.MemoryBytes),
+		limitsNote(cfg.Limits),
 		"programs: killed with all that they started (guest agent), resource limits (guest's kernel); wall limits (supervisor)",
-		fmt.Sprintf("overlay: at most %d bytes (size of the in-memory upper layer)", cfg.OverlayBytes),
+		overlay,
 	}
 }

@@ -25,7 +25,9 @@ type Agent struct {
 	configured bool
 	cwd        string
 	files      uint64 // hard limit of a program's open files
-	upperDisk  int    // descriptor of the upper layer's disk, -1: none
+	upper      int    // descriptor of the upper layer, -1: none
+	upperDisk  bool   // it is a disk
+	shm        int    // descriptor of /dev/shm, -1: none
 	memoryPeak uint64
 
 	programs map[uint32]*program
@@ -41,7 +43,7 @@ func New(fd int, vm bool) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		poll: poll, port: &port{fd: fd, poll: poll}, vm: vm, upperDisk: -1,
+		poll: poll, port: &port{fd: fd, poll: poll}, vm: vm, upper: -1, shm: -1,
 		programs: map[uint32]*program{}, byPID: map[int]*program{},
 		forked: make(chan struct{}, 1), reaped: make(chan struct{}, 1),
 	}

@@ -16,6 +16,7 @@ import (
 type cgroups struct {
 	base    int // descriptor of the directory
 	kills   bool
+	most    uint64          // processes of all programs, 0: no limit
 	lingers map[string]bool // of ended programs whose children may live
 }
 
@@ -50,6 +51,9 @@ func mountCgroups() (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fs)
+	// Since Linux 6.11 a refused fork is told to the group with the limit alone, but for
+	// this; before, to that of who forked.
+	unix.FsconfigSetFlag(fs, "pids_localevents")
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, err
 	}
@@ -60,6 +64,7 @@ func mountCgroups() (int, error) {
 	if err := unix.Mkdirat(root, programsGroup, 0o755); err != nil && err != unix.EEXIST {
 		return -1, err
 	}
+	writeAt(root, "cgroup.subtree_control", "+pids") // see limit
 	return unix.Openat(root, programsGroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
@@ -121,12 +126,13 @@ type cgroup struct {
 	c    *cgroups
 	name string
 	dir  int
+	met  uint64 // refusals that are not the program's
 }
 
 func (g *cgroup) fork(launcher int, fds []int, who syscall.Credential, terminal bool) (int, error) {
 	attr := attributes(fds, who, terminal)
 	attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, g.dir
-	return forkLauncher(launcher, attr)
+	return g.forkBeyond(launcher, attr)
 }
 
 // forkLauncher executes the launcher. The child is not protected from the kernel's

@@ -69,6 +69,17 @@ func (a *Agent) apply(m *wire.Config) error {
 	if a.files, err = raiseFiles(); err != nil {
 		return step(err, "limit of open files")
 	}
+	if fd, err := unix.Open("/dev/shm", unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
+		a.shm = fd
+	}
+	if m.OpenFiles > 0 {
+		a.files = min(a.files, uint64(m.OpenFiles))
+	}
+	if m.Processes > 0 {
+		if err := a.kill.limit(m.Processes); err != nil {
+			return step(err, "limit of processes, which needs the control group pids")
+		}
+	}
 	return step(confine(m.Capabilities), "capabilities")
 }
 

@@ -24,6 +24,8 @@ type killer interface {
 	// strayed tells that a child of ours which is no program has been reaped.
 	strayed(pid int)
 	signalAll(sig unix.Signal) error
+	// limit bounds the processes of all programs together.
+	limit(processes uint32) error
 }
 
 // family is a program's process with all that it starts.
@@ -36,6 +38,8 @@ type family interface {
 	killAll() error
 	// cpuTime is that of all of it, in nanoseconds; own is that of the program's process.
 	cpuTime(own uint64) uint64
+	// refused tells whether the limit of processes has refused it one.
+	refused() bool
 	// ended frees what can be freed once the program's own process has ended.
 	ended()
 }

@@ -23,6 +23,8 @@ func (nobody) pid(int) int                      { return 7 }
 func (nobody) signal(int, unix.Signal) error    { return nil }
 func (nobody) killAll() error                   { return nil }
 func (nobody) cpuTime(uint64) uint64            { return 0 }
+func (nobody) limit(uint32) error               { return nil }
+func (nobody) refused() bool                    { return false }
 func (nobody) ended()                           {}
 func (nobody) fork(_ int, fds []int, _ syscall.Credential, _ bool) (int, error) {
 	return 1 << 29, nil

@@ -32,6 +32,9 @@ func (l *lineage) owner(int) uint32 { return 0 }
 
 func (l *lineage) newFamily(id uint32) (family, error) { return &lineal{l: l, id: id, pidfd: -1}, nil }
 
+// limit cannot be kept: what has no cgroup is not counted.
+func (l *lineage) limit(uint32) error { return unix.EOPNOTSUPP }
+
 func (l *lineage) strayed(pid int) {
 	keeper := l.keepers[pid]
 	delete(l.keepers, pid)
@@ -195,6 +198,9 @@ func (f *lineal) report() {
 		p.hasEnded(unix.WaitStatus(f.end.status), f.end.own)
 	}
 }
+
+// refused is never so: see limit.
+func (f *lineal) refused() bool { return false }
 
 func (f *lineal) pid(child int) int { return child }
 

@@ -142,6 +142,12 @@ func (p *program) hasEnded(status unix.WaitStatus, own uint64) {
 		return
 	}
 	m := wire.Exited{Status: uint32(status), OwnCPUTime: own, CPUTime: p.family.cpuTime(own), MemoryPeak: p.peak}
+	if p.family.refused() {
+		m.Hit |= wire.HitProcesses
+	}
+	if p.a.overlayFull() {
+		m.Hit |= wire.HitOverlay
+	}
 	for i, o := range p.outputs {
 		if o == nil {
 			continue

@@ -84,13 +84,11 @@ func (a *Agent) layers(m *wire.Config, sources []int) error {
 	if err := mountOn(upperDir, &m.Upper, -1); err != nil {
 		return step(err, "mount upper layer")
 	}
-	if m.Upper.Kind == wire.MountDisk {
-		fd, err := unix.Open(upperDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return step(err, "open upper layer")
-		}
-		a.upperDisk = fd
+	fd, err := unix.Open(upperDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return step(err, "open upper layer")
 	}
+	a.upper, a.upperDisk = fd, m.Upper.Kind == wire.MountDisk
 	const changes, work = upperDir + "/changes", upperDir + "/work"
 	if err := unix.Mkdir(work, 0o700); err != nil && err != unix.EEXIST {
 		return step(err, "mkdir in upper layer")
@@ -103,7 +101,7 @@ func (a *Agent) layers(m *wire.Config, sources []int) error {
 		return step(err, "mkdir in upper layer")
 	}
 	options := "lowerdir=" + lowerDir + ",upperdir=" + changes + ",workdir=" + work
-	err := unix.Mount("root", rootDir, "overlay", 0, options)
+	err = unix.Mount("root", rootDir, "overlay", 0, options)
 	if err == unix.EPERM { // in a user namespace
 		err = unix.Mount("root", rootDir, "overlay", 0, options+",userxattr")
 	}

@@ -67,6 +67,13 @@ func (a *Agent) start(id uint32, payload []byte) error {
 		a.refuse(id, unix.EAGAIN, 0, "not configured, or too many programs")
 		return nil
 	}
+	for i, l := range m.Rlimits {
+		if l.Resource == unix.RLIMIT_NOFILE && l.Hard > a.files {
+			refusal := wire.Reply{Errno: uint32(unix.EPERM), Stage: wire.StageRlimit, Index: uint16(i)}
+			a.port.frame(wire.Header{Kind: wire.KindReply, ID: id}, refusal.Append)
+			return nil
+		}
+	}
 	p := &program{a: a, id: m.Program, request: id, status: -1, terminal: -1}
 	fds, stage, err := p.spawn(m)
 	for _, fd := range fds {

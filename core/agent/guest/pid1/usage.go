@@ -16,7 +16,7 @@ func (a *Agent) usage(id uint32) {
 	a.memoryPeak = max(a.memoryPeak, u.MemoryBytes)
 	u.MemoryPeak = a.memoryPeak
 	var fs unix.Statfs_t
-	if a.upperDisk >= 0 && unix.Fstatfs(a.upperDisk, &fs) == nil {
+	if a.upperDisk && unix.Fstatfs(a.upper, &fs) == nil {
 		u.UpperBytes = (fs.Blocks - fs.Bfree) * uint64(fs.Bsize)
 	}
 	for _, p := range a.programs {
@@ -25,6 +25,20 @@ func (a *Agent) usage(id uint32) {
 		}
 	}
 	a.reply(id, u.Append(nil))
+}
+
+// overlayFull tells whether changes to the root, or /dev/shm, find no room.
+func (a *Agent) overlayFull() bool {
+	for _, fd := range []int{a.upper, a.shm} {
+		var fs unix.Statfs_t
+		if fd < 0 || unix.Fstatfs(fd, &fs) != nil {
+			continue
+		}
+		if fs.Blocks > 0 && fs.Bavail == 0 || fs.Files > 0 && fs.Ffree == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // cpuTime is that of all programs, in nanoseconds.

@@ -25,7 +25,6 @@ var wanted = []struct {
 	{"erofs", false},
 	{"overlay", false},
 	{"ext4", true},
-	{"fuse", true},
 	{"virtio_balloon", true},
 }
 

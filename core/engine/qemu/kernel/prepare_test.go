@@ -18,7 +18,7 @@ func TestPrepare(t *testing.T) {
 	k, err := Prepare(kernels, file, "")
 	require.NoError(t, err)
 	assert.Equal(t, testRelease, k.Release)
-	assert.Equal(t, []string{"virtio_ring", "virtio", "virtio_mmio", "virtio_console", "virtio_blk", "libcrc32c", "erofs", "fuse"}, k.Info.Modules)
+	assert.Equal(t, []string{"virtio_ring", "virtio", "virtio_mmio", "virtio_console", "virtio_blk", "libcrc32c", "erofs"}, k.Info.Modules)
 	vmlinux, err := os.ReadFile(k.Vmlinux())
 	require.NoError(t, err)
 	assert.Equal(t, elfFile(".text", "code of the kernel"), vmlinux)
@@ -62,7 +62,7 @@ func TestArchive(t *testing.T) {
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	assert.Equal(t, "dev\ndev/console\nmodules\nmodules/virtio_ring.ko\nmodules/virtio.ko\nmodules/virtio_mmio.ko\n"+
-		"modules/virtio_console.ko\nmodules/virtio_blk.ko\nmodules/libcrc32c.ko\nmodules/erofs.ko\nmodules/fuse.ko\nmodules/load\n", string(out))
+		"modules/virtio_console.ko\nmodules/virtio_blk.ko\nmodules/libcrc32c.ko\nmodules/erofs.ko\nmodules/load\n", string(out))
 	assert.NotContains(t, string(mustRead(t, k.Modules())), signatureMagic, "signatures are stripped")
 }
 
