@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -24,7 +23,8 @@ type boot struct {
 	ids      idMap
 	launcher *os.File
 	lineage  *lineageSetup
-	more     map[string]string // gVisor's options
+	options  []string // gVisor's
+	logs     engineLogs
 
 	children children
 	state    *os.File // directory of the control socket
@@ -61,47 +61,20 @@ func (b *boot) give(sentry *attending) error {
 	}()
 	defer closeAll([]*os.File{sentry.ring}) // after the gofer has it
 	spec := b.root.spec(b.ids, b.cfg.OverlayBytes)
-	more := traceOptions()
-	if more == nil {
-		more = map[string]string{}
-	}
-	maps.Copy(more, b.more)
-	options := b.paths.options(b.cfg.OverlayBytes, more)
-	logs, err := openLogs(b.paths, more["debug-log"])
-	if err != nil {
-		return err
-	}
-	defer logs.close()
 	orders := &command{}
 	defer orders.close()
 	confs := mountConfs(spec, b.cfg.OverlayBytes)
 	ends := &goferEnds{}
 	defer func() { ends.close() }()
 	gofer := make(chan error, 1)
+	gofer <- nil
 	if countServed(confs) > 0 {
-		file, err := specFile(spec)
-		if err != nil {
+		var err error
+		if ends, err = b.goGofer(sentry.ring, spec, confs, orders, gofer); err != nil {
 			return err
 		}
-		defer file.Close()
-		var c *command
-		c, ends, err = goferCommand(b.cfg.ID, b.paths, options, logs, file, sentry.ring, confs, orders)
-		if err != nil {
-			c.close()
-			return err
-		}
-		go func() {
-			defer c.close()
-			pid, err := startGofer(c, b.ids, b.root.donated)
-			if err == nil {
-				b.children.add(&b.children.gofer, pid)
-			}
-			gofer <- err
-		}()
-	} else {
-		gofer <- nil
 	}
-	err = b.order(orders, options, logs, spec, confs, ends, sentry.ring != nil)
+	err := b.order(orders, spec, confs, ends, sentry.ring != nil)
 	failpoint.Mark("engine.prepared")
 	if err == nil {
 		given = true
@@ -119,14 +92,38 @@ func (b *boot) give(sentry *attending) error {
 	return ends.tellSentry(b.children.sentry)
 }
 
+// goGofer starts the gofer beside what follows, which is told on done.
+func (b *boot) goGofer(ring *os.File, spec *specs.Spec, confs []string, sentry *command, done chan error) (*goferEnds, error) {
+	file, err := specFile(spec)
+	if err != nil {
+		return &goferEnds{}, err
+	}
+	c, ends, err := goferCommand(b.cfg.ID, b.options, b.logs, file, ring, confs, sentry)
+	c.own = append(c.own, file)
+	if err != nil {
+		c.close()
+		return ends, err
+	}
+	<-done
+	go func() {
+		defer c.close()
+		pid, err := startGofer(c, b.ids, b.root.donated)
+		if err == nil {
+			b.children.add(&b.children.gofer, pid)
+		}
+		done <- err
+	}()
+	return ends, nil
+}
+
 // order writes the sentry's command line.
-func (b *boot) order(c *command, options []string, logs engineLogs, spec *specs.Spec, confs []string, ends *goferEnds, ring bool) error {
-	c.add(options...)
-	if err := logs.addTo(c, "boot"); err != nil {
+func (b *boot) order(c *command, spec *specs.Spec, confs []string, ends *goferEnds, ring bool) error {
+	c.add(b.options...)
+	if err := b.logs.addTo(c, "boot"); err != nil {
 		return err
 	}
 	memory := fmt.Sprint(b.cfg.MemoryBytes)
-	c.add("boot", "--bundle="+b.paths.empty, "--gofer-mount-confs="+joinConfs(confs),
+	c.add("boot", "--bundle="+noBundle, "--gofer-mount-confs="+joinConfs(confs),
 		"--apply-caps=true", "--setup-root", "--attached",
 		// What the guest's /proc/meminfo shows: many programs size their heaps by it. File
 		// systems in memory take as many inodes as Linux would allow with so much memory:
@@ -170,7 +167,7 @@ func (b *boot) order(c *command, options []string, logs engineLogs, spec *specs.
 // booted: gVisor takes it over, and listens again, which changes nothing.
 func (b *boot) listen() (*os.File, error) {
 	var err error
-	if b.state, err = os.Open(b.paths.state); err != nil {
+	if b.state, err = os.Open(b.paths.dir); err != nil {
 		return nil, err
 	}
 	address := controlAddress(b.state, b.cfg.ID)
@@ -215,6 +212,9 @@ func specFile(spec *specs.Spec) (*os.File, error) {
 	}
 	return memfile("spec", data)
 }
+
+// noBundle is where gVisor would look for relative paths. There are none.
+const noBundle = "/"
 
 // sources are what the gofer may ask for.
 func sources(spec *specs.Spec) (all []string) {

@@ -14,12 +14,12 @@ import (
 
 // bootError turns a failure of gVisor into one line that names the cause and,
 // where user namespaces are blocked, the remedy.
-func bootError(ctx context.Context, p paths, err error) error {
+func bootError(ctx context.Context, logs engineLogs, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	detail := p.lastError()
+	detail := logs.lastError()
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSPC) ||
 		strings.Contains(text+detail, "operation not permitted") ||
 		strings.Contains(text+detail, "permission denied") ||

@@ -3,13 +3,11 @@ package gvisor
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
-	"github.com/libmicrosandbox/microsandbox/core/failpoint"
 )
 
 // command is a command line of a process of gVisor's, and what it is handed.
@@ -117,60 +115,4 @@ func (c *command) addFiles(spec *specs.Spec) error {
 		}
 	}
 	return nil
-}
-
-// engineLogs are where sentry and gofer write.
-type engineLogs struct {
-	errors, panics *os.File
-	debug          string // a file's path with %COMMAND% in it; "": none
-}
-
-func openLogs(p paths, debug string) (engineLogs, error) {
-	l := engineLogs{debug: debug}
-	if strings.HasSuffix(debug, "/") {
-		l.debug += "gvisor.%COMMAND%.txt"
-	}
-	var err error
-	if l.errors, err = openLog(p.log); err != nil {
-		return l, err
-	}
-	if l.panics, err = openLog(p.panics); err != nil {
-		l.close()
-	}
-	return l, err
-}
-
-func openLog(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-}
-
-func (l engineLogs) close() { closeAll([]*os.File{l.errors, l.panics}) }
-
-// addTo adds the descriptors that come before the name of gVisor's command.
-func (l engineLogs) addTo(c *command, name string) error {
-	c.donate("log-fd", l.errors)
-	if l.debug != "" {
-		path := strings.ReplaceAll(l.debug, "%COMMAND%", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		f, err := openLog(path)
-		if err != nil {
-			return err
-		}
-		c.give("debug-log-fd", f)
-	}
-	if name == "boot" {
-		c.donate("panic-log-fd", l.panics)
-	}
-	return nil
-}
-
-// traceOptions make gVisor write its own timeline, which is in its debug log only.
-func traceOptions() map[string]string {
-	dir := failpoint.TraceDir()
-	if dir == "" {
-		return nil
-	}
-	return map[string]string{"debug": "true", "debug-log": dir + "/%COMMAND%.log"}
 }

@@ -21,7 +21,7 @@ import (
 // The pinned gVisor takes our command lines as they are meant.
 func TestCommandLinesAreGVisors(t *testing.T) {
 	const changed = "the pinned gVisor takes other options: adapt options, boot.order and goferCommand"
-	p := paths{state: "/s/state", empty: "/s/empty", log: "/s/log", panics: "/s/panics"}
+	p := paths{dir: t.TempDir()}
 	set := gvisorflag.NewFlagSet("gvisor", gvisorflag.ContinueOnError)
 	config.RegisterFlags(set)
 	require.NoError(t, set.Parse(p.options(4096, nil)), changed)
@@ -50,16 +50,15 @@ func TestCommandLinesAreGVisors(t *testing.T) {
 	assert.True(t, confs[0].ShouldUseLisafs() && confs[0].ShouldUseOverlayfs(), changed)
 	assert.True(t, confs[1].ShouldUseLisafs() && !confs[1].ShouldUseOverlayfs(), changed)
 
-	b := &boot{cfg: engine.Config{ID: "id", MemoryBytes: 1 << 20}, paths: p, root: &rootFS{}}
-	b.paths.state = t.TempDir()
+	b := &boot{cfg: engine.Config{ID: "id", MemoryBytes: 1 << 20}, paths: p, root: &rootFS{}, options: p.options(4096, nil)}
 	lineage, err := newLineageLink(engine.Limits{})
 	require.NoError(t, err)
 	defer lineage.link.close()
 	defer lineage.close()
 	b.lineage = lineage
-	logs, err := openLogs(paths{log: t.TempDir() + "/log", panics: t.TempDir() + "/panics"}, "")
+	b.logs, err = openLogs("")
 	require.NoError(t, err)
-	defer logs.close()
+	defer b.logs.close()
 	sentry := &command{}
 	defer sentry.close()
 	file, err := specFile(spec)
@@ -67,11 +66,11 @@ func TestCommandLinesAreGVisors(t *testing.T) {
 	defer file.Close()
 	b.launcher = file
 	ring := pinRing()
-	gofer, ends, err := goferCommand("id", p, p.options(4096, nil), logs, file, ring, mountConfs(spec, 4096), sentry)
+	gofer, ends, err := goferCommand("id", b.options, b.logs, file, ring, mountConfs(spec, 4096), sentry)
 	require.NoError(t, err)
 	defer gofer.close()
 	defer ends.close()
-	require.NoError(t, b.order(sentry, p.options(4096, nil), logs, spec, mountConfs(spec, 4096), ends, ring != nil))
+	require.NoError(t, b.order(sentry, spec, mountConfs(spec, 4096), ends, ring != nil))
 	defer b.state.Close()
 	parse(t, sentry.argv(3), "boot", new(sentrycmd.Boot))
 	parse(t, gofer.argv(3), "gofer", new(cmd.Gofer))

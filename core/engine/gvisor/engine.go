@@ -8,6 +8,7 @@ package gvisor
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"sync/atomic"
 
@@ -94,11 +95,7 @@ func (s sandboxer) Boot(ctx context.Context, cfg engine.Config) (engine.Machine,
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPaths(cfg.Dir)
-	if err != nil {
-		sentry.abandon()
-		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: state directory")
-	}
+	p := newPaths(cfg.Dir)
 	root, err := prepareRoot(cfg, p, sentry.ids)
 	if err != nil {
 		sentry.abandon()
@@ -121,8 +118,18 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		launcher.Close()
 		return nil, fault.Wrap(err, fault.IO, fault.StageEngine, "gvisor: lineage")
 	}
-	b := &boot{cfg: cfg, paths: p, root: root, ids: sentry.ids, launcher: launcher, lineage: lineage, more: s.flags}
-	err = b.run(ctx, sentry)
+	more := traceOptions()
+	maps.Copy(more, s.flags)
+	b := &boot{
+		cfg: cfg, paths: p, root: root, ids: sentry.ids, launcher: launcher, lineage: lineage,
+		options: p.options(cfg.OverlayBytes, more),
+	}
+	if b.logs, err = openLogs(more["debug-log"]); err != nil {
+		sentry.abandon()
+	} else {
+		defer b.logs.close()
+		err = b.run(ctx, sentry)
+	}
 	lineage.close()
 	if err != nil {
 		launcher.Close()
@@ -130,11 +137,11 @@ func (s sandboxer) start(ctx context.Context, cfg engine.Config, p paths, root *
 		if b.state != nil {
 			b.state.Close()
 		}
-		return nil, bootError(ctx, p, err)
+		return nil, bootError(ctx, b.logs, err)
 	}
 	m, err := newMachine(ctx, b)
 	if err != nil {
-		return nil, bootError(ctx, p, err)
+		return nil, bootError(ctx, b.logs, err)
 	}
 	return m, nil
 }

@@ -22,14 +22,14 @@ type goferEnds struct {
 
 // goferCommand makes the connections of a gofer and its command line. The sentry's
 // ends of those that serve files are added to sentry.
-func goferCommand(id string, p paths, options []string, logs engineLogs, spec, ring *os.File, confs []string,
+func goferCommand(id string, options []string, logs engineLogs, spec, ring *os.File, confs []string,
 	sentry *command) (*command, *goferEnds, error) {
 	c := &command{}
 	c.add(options...)
 	if err := logs.addTo(c, "gofer"); err != nil {
 		return c, &goferEnds{}, err
 	}
-	c.add("gofer", "--bundle="+p.empty, "--gofer-mount-confs="+joinConfs(confs))
+	c.add("gofer", "--bundle="+noBundle, "--gofer-mount-confs="+joinConfs(confs))
 	c.donate("spec-fd", spec)
 	ends := &goferEnds{}
 	var theirs *os.File

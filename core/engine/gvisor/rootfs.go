@@ -65,7 +65,7 @@ func openRoot(cfg engine.Config, p paths, ids idMap) (*rootFS, error) {
 		r.mounts = append(r.mounts, tmpMount(cfg.OverlayBytes))
 	}
 	if cfg.Root.Kind == image.EROFS {
-		r.path = p.empty
+		r.path = wire.RootTarget // not looked at
 		r.annotations["dev.gvisor.spec.rootfs.type"] = "erofs"
 		r.annotations["dev.gvisor.spec.rootfs.source"] = fmt.Sprintf("/proc/self/fd/%d", source.Fd())
 		r.annotations["dev.gvisor.spec.rootfs.overlay"] = "memory"

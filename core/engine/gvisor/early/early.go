@@ -3,7 +3,7 @@
 // path, so this one, which imports nothing but runtime, syscall and unsafe, runs
 // before everything under gvisor.dev.
 //
-// The sentry re-executes this binary only to have its /proc unmounted and waits
+// The sentry may re-execute this binary, only to have its /proc unmounted, and waits
 // for it: that is done here. Sentry and gofer give up here what they do not need
 // in the bounding set, while they have few threads, and the sentry boots on one
 // processor, until gVisor sets their number: each change of credentials is one with a

@@ -1,8 +1,9 @@
 //go:build ignore
 
 /*
- * The only program of ours that runs inside the guest. It has two modes,
- * chosen by argv[0]:
+ * The only program of ours that runs inside the guest. It has three modes,
+ * chosen by argv[0]; the third is for the host, where the sentry executes it by
+ * its path in /proc:
  *
  *   init    the guest's pid 1: blocks every signal, lets the kernel reap
  *           orphans, and sleeps for ever.
@@ -11,6 +12,9 @@
  *           executes it in place of itself. On failure it writes {stage,
  *           errno} to descriptor 4, which is close-on-exec: end of file
  *           without data means success. It runs as the program's user.
+ *   /...    gVisor's umounter: PATH umount --sync-fd=3 DIR waits for a byte on
+ *           descriptor 3 and detaches what is mounted at DIR. End of file
+ *           means that the sentry died.
  *
  * Request: uint32 argc, envc, size, umask (0xffffffff = unchanged), limits, 0;
  * then for each limit uint64 resource, soft, hard; then size bytes: the working
@@ -40,7 +44,7 @@ typedef unsigned long ulong;
 
 #if defined(__x86_64__)
 enum { SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_mmap = 9, SYS_rt_sigaction = 13,
-       SYS_rt_sigprocmask = 14, SYS_execve = 59, SYS_fcntl = 72, SYS_chdir = 80, SYS_umask = 95,
+       SYS_rt_sigprocmask = 14, SYS_execve = 59, SYS_umount2 = 166, SYS_fcntl = 72, SYS_chdir = 80, SYS_umask = 95,
        SYS_exit_group = 231, SYS_ppoll = 271, SYS_prlimit64 = 302 };
 
 static long sys6(long n, long a, long b, long c, long d, long e, long f)
@@ -57,7 +61,7 @@ static long sys6(long n, long a, long b, long c, long d, long e, long f)
 
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall run\n\thlt\n");
 #elif defined(__aarch64__)
-enum { SYS_fcntl = 25, SYS_chdir = 49, SYS_close = 57, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73,
+enum { SYS_fcntl = 25, SYS_umount2 = 39, SYS_chdir = 49, SYS_close = 57, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73,
        SYS_exit_group = 94, SYS_rt_sigaction = 134, SYS_rt_sigprocmask = 135, SYS_umask = 166,
        SYS_execve = 221, SYS_mmap = 222, SYS_prlimit64 = 261 };
 
@@ -252,10 +256,25 @@ __attribute__((noreturn)) static void init(void)
 		sys6(SYS_ppoll, 0, 0, 0, 0, 8, 0);
 }
 
+__attribute__((noreturn)) static void umount(const char *dir)
+{
+	char byte;
+	long got;
+
+	do
+		got = sys3(SYS_read, FD_REQUEST, (long)&byte, 1);
+	while (got == -4 /* EINTR */);
+	if (got == 1)
+		got = sys3(SYS_umount2, (long)dir, 2 /* MNT_DETACH */, 0);
+	leave(got < 0);
+}
+
 __attribute__((noreturn, used)) void run(long *sp)
 {
 	char **argv = (char **)(sp + 1);
 
+	if (sp[0] == 4 && argv[0][0] == '/')
+		umount(argv[3]);
 	if (sp[0] > 0 && argv[0][0] == 'i')
 		init();
 	launch();

@@ -150,3 +150,31 @@ func TestInit(t *testing.T) {
 	require.ErrorAs(t, err, &exit)
 	assert.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal())
 }
+
+// The umounter waits for its byte, and reports what became of it.
+func TestUmounter(t *testing.T) {
+	run := func(dir string, told bool) error {
+		r, w, err := os.Pipe()
+		require.NoError(t, err)
+		defer r.Close()
+		cmd := exec.Command(launcher(t), "umount", "--sync-fd=3", dir)
+		cmd.ExtraFiles = []*os.File{r}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		if err := cmd.Start(); err != nil {
+			w.Close()
+			t.Skipf("needs a user namespace: %v", err)
+		}
+		if told {
+			_, err = w.Write([]byte{0})
+			require.NoError(t, err)
+		}
+		w.Close()
+		return cmd.Wait()
+	}
+	assert.NoError(t, run("/nothing is here", false), "the sentry died: nothing is unmounted")
+	assert.Error(t, run("/nothing is here", true))
+}

@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd"
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
 	"gvisor.dev/gvisor/runsc/cmd/util"
+	"gvisor.dev/gvisor/runsc/specutils"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/filters"
 
@@ -67,6 +68,17 @@ func attend() {
 	unix.Close(wire.OrdersFD)
 	UseCPU(orders.CPU)
 	os.Args = append(os.Args[:1], args...)
+	useUmounter(option(args, "--exec-fd"))
+}
+
+// useUmounter makes gVisor execute the launcher, given by its descriptor, where it
+// would execute this binary to have /proc unmounted: that takes a tenth of the time.
+// It stays with this binary on a system where files in memory cannot be executed.
+func useUmounter(fd string) {
+	path := "/proc/self/fd/" + fd
+	if unix.Access(path, unix.X_OK) == nil {
+		specutils.ExePath = path
+	}
 }
 
 // deferGC turns the collector off while the sentry boots: its live heap is
