@@ -148,9 +148,20 @@ func (c *Claim) write() error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.NewSyscallError("rename record", unix.Renameat(c.DirFD(), temp, c.DirFD(), recordName))
+		err = os.NewSyscallError("rename record", c.replace(temp))
 	}
 	return err
+}
+
+// replace makes temp the record, as one step for others. A file that is renamed over
+// another is written to the disk at once by ext4, which this record is not worth, and
+// its blocks are then to be freed; two that change places are not.
+func (c *Claim) replace(temp string) error {
+	if unix.Renameat2(c.DirFD(), temp, c.DirFD(), recordName, unix.RENAME_EXCHANGE) == nil {
+		return unix.Unlinkat(c.DirFD(), temp, 0)
+	}
+	// There is none yet, or the file system cannot do that.
+	return unix.Renameat(c.DirFD(), temp, c.DirFD(), recordName)
 }
 
 // Remove takes the directory away, as one step for others, and gives up the
