@@ -94,7 +94,7 @@ func TestLongPrivateDirectory(t *testing.T) {
 	require.NoError(t, os.MkdirAll(cfg.Dir, 0o700))
 	m := bootMachine(t, cfg)
 	require.Equal(t, "hi", output(t, m, "echo", "hi"))
-	require.FileExists(t, filepath.Join(cfg.Dir, "state", "runsc-"+cfg.ID+".sock"))
+	require.FileExists(t, filepath.Join(cfg.Dir, "runsc-"+cfg.ID+".sock"))
 }
 
 func TestCrashIsSeen(t *testing.T) {
