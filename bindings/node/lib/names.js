@@ -66,8 +66,8 @@ export const MOUNTS = ["bind", "tmpfs", "erofs", "disk"];
 export const MOUNT = { readOnly: 1, noExec: 2, noSuid: 4, noDev: 8, qcow2: 16 };
 /** MSB_LOG_SOURCE_*, by number. */
 export const LOG_SOURCES = ["unknown", "stdout", "stderr", "supervisor", "gap"];
-/** MSB_LOGS_*. */
-export const LOGS = { follow: 1 };
+/** MSB_LOGS_*; the addon sets what Windows needs. */
+export const LOGS = { follow: 1, overlapped: 2 };
 export const EVENT = { ready: 1, done: 2 };
 export const INFO = { attached: 1, owner: 2, stored: 4, pooled: 8 };
 /** Without async, which is always set. */
