@@ -65,8 +65,8 @@ extern "C" {
  *                     threads at once, zombies included; fork then gives EAGAIN
  *   max_open_files    4096, of each process: its hard RLIMIT_NOFILE, 16 to 1048576;
  *                     the soft one is 1024 at most
- *                     With engines other than MSB_ENGINE_GVISOR this, max_processes,
- *                     cpu_permille and cpu_weight can only be 0, none: else UNSUPPORTED
+ *                     With MSB_ENGINE_JOB this and cpu_weight can only be 0, none:
+ *                     else UNSUPPORTED
  *
  * Stored sandboxes keep their configuration, not their files; the sources of
  * mounts are opened anew at each start. The configuration lies in state_dir or

@@ -108,6 +108,8 @@ func TestOpenFiles(t *testing.T) {
 	harness.Wait(t, p.Done(), "the start to fail")
 	assert.Equal(t, fault.Exec, fault.From(p.StartErr()).Code, "above the sandbox's")
 	assert.Equal(t, "32\n", harness.Output(t, sb, "ulimit -n 32; ulimit -n"))
+	large := sandbox(t, core.Limits{OpenFiles: 200000})
+	assert.Equal(t, "1024 200000\n", harness.Output(t, large, `echo $(ulimit -n) $(ulimit -Hn)`))
 }
 
 const spin = "while :; do :; done"

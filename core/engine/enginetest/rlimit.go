@@ -157,13 +157,14 @@ func (s Suite) Usage(t *testing.T) {
 				require.Equal(t, syscall.WaitStatus(0), r.Result().Status)
 				return r.Usage()
 			}
+			use(":") // the first of a machine reads and translates what later ones find
 			idle := use(":")
-			assert.Less(t, idle.CPUTime, 100*time.Millisecond)
 			assert.GreaterOrEqual(t, idle.CPUTime, time.Duration(0))
 			assert.NotZero(t, idle.MemoryPeak)
 			assert.Less(t, idle.MemoryPeak, uint64(4<<20))
 			busy := use(burn)
 			assert.Greater(t, busy.OwnCPUTime, 20*time.Millisecond)
+			assert.Less(t, idle.CPUTime, busy.CPUTime)
 			assert.Equal(t, busy.OwnCPUTime, busy.CPUTime)
 			child := use("sh -c '" + burn + "'; :")
 			assert.Greater(t, child.CPUTime, child.OwnCPUTime+20*time.Millisecond)

@@ -66,14 +66,11 @@ func (a *Agent) apply(m *wire.Config) error {
 	if err := loopbackUp(); err != nil {
 		a.log("loopback: " + err.Error())
 	}
-	if a.files, err = raiseFiles(); err != nil {
+	if a.files, err = raiseFiles(uint64(m.OpenFiles)); err != nil {
 		return step(err, "limit of open files")
 	}
 	if fd, err := unix.Open("/dev/shm", unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
 		a.shm = fd
-	}
-	if m.OpenFiles > 0 {
-		a.files = min(a.files, uint64(m.OpenFiles))
 	}
 	if m.Processes > 0 {
 		if err := a.kill.limit(m.Processes); err != nil {
@@ -84,20 +81,23 @@ func (a *Agent) apply(m *wire.Config) error {
 }
 
 // raiseFiles gives us descriptors for the streams of all programs, and returns the
-// hard limit of these.
-func raiseFiles() (uint64, error) {
+// hard limit of these: most, or the usual one where that is 0.
+func raiseFiles(most uint64) (uint64, error) {
+	if most == 0 {
+		most = hardFiles
+	}
 	const enough = 8*wire.MaxPrograms + 1024
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, err
 	}
 	had := limit.Max
-	limit = unix.Rlimit{Cur: max(limit.Cur, enough), Max: max(limit.Max, hardFiles)}
+	limit = unix.Rlimit{Cur: max(limit.Cur, enough), Max: max(limit.Max, most, enough)}
 	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	if err == unix.EPERM { // not of the machine's root: a test
-		return min(had, hardFiles), nil
+		return min(had, most), nil
 	}
-	return hardFiles, err
+	return most, err
 }
 
 // confine bounds this thread, from which all programs are started: they can have
