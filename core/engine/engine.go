@@ -205,6 +205,12 @@ const (
 	MemoryLimit              // Config.MemoryBytes was exceeded
 )
 
+// Family is a machine that knows its processes.
+type Family interface {
+	// Processes are those that the engine has started itself, and will reap.
+	Processes() []int
+}
+
 // Beginner is an engine that can begin before all of a machine's configuration is
 // known.
 type Beginner interface {

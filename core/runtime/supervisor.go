@@ -235,12 +235,30 @@ func (s *supervisor) record(state uint32) error {
 	return s.claim.Update(func(r *store.Record) {
 		r.State = state
 		if r.Children == nil {
-			r.Children = store.Children(os.Getpid())
+			r.Children = s.children()
 		}
 		if !attached {
 			r.Owner = store.Process{}
 		}
 	})
+}
+
+// children are whom to wait for should this process die without a word. The kernel is
+// asked only where the engine does not know: each thread that is looked at in /proc has
+// to be taken out of the kernel's cache of names when it ends, and whoever reaps this
+// process spins until that is done, with other load for 15 ms and more.
+func (s *supervisor) children() []store.Process {
+	family, ok := s.machine.(engine.Family)
+	if !ok {
+		return store.Children(os.Getpid())
+	}
+	out := []store.Process{}
+	for _, pid := range family.Processes() {
+		if p, err := process.Of(pid); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func (s *supervisor) unclaim() {

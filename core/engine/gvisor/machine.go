@@ -105,6 +105,14 @@ func (m *machine) setCause(c engine.Cause) bool {
 	return first
 }
 
+// Processes implements engine.Family.
+func (m *machine) Processes() []int {
+	if m.gofer > 0 {
+		return []int{m.pid, m.gofer}
+	}
+	return []int{m.pid}
+}
+
 func (m *machine) Done() <-chan struct{} { return m.done }
 
 func (m *machine) Cause() engine.Cause {
