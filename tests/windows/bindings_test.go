@@ -14,8 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// interpreters are where `make windows-interpreters` puts node.exe and Python.
-const interpreters = root + "/build/windows-test"
+// Where `make windows-interpreters` puts node.exe. No registry that the targets use has
+// CPython for Windows: whoever has one names its python.exe.
+const (
+	nodeProgram    = root + "/build/windows-test/node.exe"
+	pythonVariable = "MSB_TEST_WINDOWS_PYTHON"
+)
 
 // bindingLimit bounds the tests of one binding, which take twenty seconds.
 const bindingLimit = 5 * time.Minute
@@ -47,20 +51,20 @@ func unpackedWheel(t *testing.T) string {
 func TestBindings(t *testing.T) {
 	needWine(t)
 	for _, b := range []struct {
-		name, program, tests, ended string
-		environment                 []string
-		run                         func(*exec.Cmd) (string, error)
+		name, program, from, tests, ended string
+		environment                       []string
+		run                               func(*exec.Cmd) (string, error)
 	}{
-		{"python", interpreters + "/python/python.exe", root + "/bindings/python/tests/windows", "\nOK", []string{
+		{"python", os.Getenv(pythonVariable), pythonVariable + " names it", root + "/bindings/python/tests/windows", "\nOK", []string{
 			"PYTHONPATH=" + dosPath(t, unpackedWheel(t)), "PYTHONUNBUFFERED=1", "PYTHONDEVMODE=1",
 		}, piped},
-		{"node", interpreters + "/node.exe", root + "/bindings/node/test/windows/windows.test.js", "\n# fail 0", []string{
+		{"node", nodeProgram, "make windows-interpreters fetches it", root + "/bindings/node/test/windows/windows.test.js", "\n# fail 0", []string{
 			"MSB_NODE_ADDON=" + dosPath(t, products+"/microsandbox.node"),
 		}, captured},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			if !exists(b.program) {
-				t.Skipf("needs %s: make windows-interpreters fetches it", b.program)
+				t.Skipf("needs %s for Windows: %s", b.name, b.from)
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), bindingLimit)
 			defer cancel()
