@@ -19,15 +19,24 @@ const msbName = "msb"
 // Process is another process, named by a pidfd: nothing here can reach a later
 // process with the same id. Safe for concurrent use.
 type Process struct {
-	pid   int
-	child bool // ours: it is reaped
-	file  *os.File
-	done  chan struct{}
+	pid  int
+	kind kind
+	file *os.File
+	done chan struct{}
 
 	mu     sync.Mutex
 	closed bool // by the watcher, after done
 	status Status
 }
+
+// kind is what is done about the end of a process besides telling of it.
+type kind int
+
+const (
+	ourChild  kind = iota // it is reaped
+	stranger              // its status is asked for
+	unrelated             // nothing
+)
 
 // Status is how a process ended.
 type Status struct {
@@ -49,9 +58,9 @@ func (s Status) String() string {
 }
 
 // newProcess takes ownership of the pidfd and watches it until the process ends.
-func newProcess(pid, pidfd int, child bool) *Process {
+func newProcess(pid, pidfd int, k kind) *Process {
 	unix.SetNonblock(pidfd, true) // lets the runtime's poller wait for it, without a thread
-	p := &Process{pid: pid, child: child, file: os.NewFile(uintptr(pidfd), "pidfd"), done: make(chan struct{})}
+	p := &Process{pid: pid, kind: k, file: os.NewFile(uintptr(pidfd), "pidfd"), done: make(chan struct{})}
 	fault.Go("watch supervisor", p.watch)
 	return p
 }
@@ -59,12 +68,18 @@ func newProcess(pid, pidfd int, child bool) *Process {
 // OpenProcess names the living process pid; the caller checks afterwards that it
 // is still the one that it means. It may be a child of ours that somebody else here
 // started: then it is left to him to reap, since only one gets the status.
-func OpenProcess(pid int) (*Process, error) {
+func OpenProcess(pid int) (*Process, error) { return openProcess(pid, stranger) }
+
+// WatchProcess is OpenProcess for who needs no Status: that of a process which nobody
+// reaps would be waited for.
+func WatchProcess(pid int) (*Process, error) { return openProcess(pid, unrelated) }
+
+func openProcess(pid int, k kind) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open", err)
 	}
-	return newProcess(pid, fd, false), nil
+	return newProcess(pid, fd, k), nil
 }
 
 // Done is closed when the process has ended and, as our child, been reaped.
@@ -131,8 +146,11 @@ func ended(pidfd int) bool {
 // asked directly.
 func (p *Process) collect(pidfd int) Status {
 	options := unix.WEXITED | unix.WNOHANG
-	if !p.child {
+	switch p.kind {
+	case stranger:
 		options |= unix.WNOWAIT
+	case unrelated:
+		return Status{}
 	}
 	var info siginfo
 	for {

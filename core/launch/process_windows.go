@@ -77,6 +77,9 @@ func OpenProcess(pid int) (*Process, error) {
 	return newProcess(pid, h, nil)
 }
 
+// WatchProcess is OpenProcess for who needs no Status.
+func WatchProcess(pid int) (*Process, error) { return OpenProcess(pid) }
+
 // Done is closed when the process has ended and all that is in its job with it.
 func (p *Process) Done() <-chan struct{} { return p.done }
 

@@ -48,7 +48,7 @@ func Start(ctx context.Context, path string, cfg control.Config) (*Child, error)
 		return nil, spawnError(path, err)
 	}
 	files.close() // ours would keep the startup pipe open
-	child.Pid, child.Process = pid, newProcess(pid, pidfd, true)
+	child.Pid, child.Process = pid, newProcess(pid, pidfd, ourChild)
 	failpoint.Point("launch.spawned")
 	line, err := readLine(ctx, startup)
 	if err == nil {

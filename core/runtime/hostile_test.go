@@ -195,10 +195,16 @@ func TestProgramNumbersAreOfOneClient(t *testing.T) {
 	}
 	assert.ErrorIs(t, signal(other), &fault.Error{Code: fault.Done}, "it is not the other client's")
 	require.NoError(t, start(other), "who has numbers of its own")
-	require.NoError(t, signal(other))
-	m, _, err := other.Recv()
-	require.NoError(t, err)
-	assert.Equal(t, control.Exited, m.Type)
+	kill := &control.Message{Version: control.Protocol, Type: control.Signal, ID: 2, Body: []byte(`{"p":1,"signo":15}`)}
+	require.NoError(t, other.Send(kill))
+	var got []control.Type // in either order
+	for range 2 {
+		m, _, err := other.Recv()
+		require.NoError(t, err)
+		require.Nil(t, m.Err)
+		got = append(got, m.Type)
+	}
+	assert.ElementsMatch(t, []control.Type{control.Reply, control.Exited}, got)
 	require.NoError(t, signal(conn), "the first one's program has lived on")
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
 	"github.com/libmicrosandbox/microsandbox/core/launch"
+	"github.com/libmicrosandbox/microsandbox/core/process"
 )
 
 const sigTerm = syscall.SIGTERM
@@ -17,6 +18,9 @@ const sigTerm = syscall.SIGTERM
 // may be noticed: a dying process closes its files before its pidfd tells. It
 // only decides between two names for the same end.
 const closeOrDeath = 200 * time.Millisecond
+
+// deathLimit is how long a process that has begun to exit may take for it.
+const deathLimit = 10 * time.Second
 
 func (s *supervisor) isAttached() bool {
 	s.mu.Lock()
@@ -55,12 +59,12 @@ func (s *supervisor) detach() error {
 
 // awaitOwner closes ownerGone, and ends an attached sandbox, at the owner's death.
 func (s *supervisor) awaitOwner() {
-	process, err := launch.OpenProcess(s.cfg.OwnerPid)
+	owner, err := launch.WatchProcess(s.cfg.OwnerPid)
 	if err != nil || os.Getppid() != s.cfg.OwnerPid {
 		close(s.ownerGone) // it died before we looked
 	} else {
 		go func() {
-			<-process.Done()
+			<-owner.Done()
 			close(s.ownerGone)
 		}()
 	}
@@ -90,7 +94,11 @@ func (s *supervisor) watchPipe(pipe *os.File) {
 	if !s.isAttached() {
 		return
 	}
-	timer := time.NewTimer(closeOrDeath)
+	limit := closeOrDeath
+	if process.Exiting(s.cfg.OwnerPid) {
+		limit = deathLimit
+	}
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-s.ownerGone:

@@ -41,6 +41,19 @@ func TestOwnerKilledIsTheOutcome(t *testing.T) {
 	harness.Swept(t, state.Dir)
 }
 
+// An owner that nobody reaps is dead all the same.
+func TestOwnerKilledThatStaysAZombie(t *testing.T) {
+	state := newState(t)
+	o := start(t, "plain", state)
+	o.expect("ready")
+	watcher := open(t, o)
+	require.NoError(t, o.cmd.Process.Kill())
+	harness.Wait(t, watcher.Done(), "the end")
+	assert.Equal(t, handle.CauseOwnerGone, watcher.Outcome().Cause)
+	o.cmd.Wait()
+	harness.Swept(t, state.Dir)
+}
+
 func open(t *testing.T, o *owner) *core.Sandbox {
 	t.Helper()
 	sb, err := core.Open(t.Context(), o.name, o.state)

@@ -81,7 +81,7 @@ TEST(logs_arguments)
 	CHECK_INT(fd, -1);
 	CHECK_RESULT(msb_logs_open("no/name", NULL, NULL, &fd, &err), MSB_E_INVALID, &err);
 	CHECK_RESULT(msb_logs_open("none", NULL, NULL, &fd, &err), MSB_E_NOT_FOUND, &err);
-	o.flags = 2;
+	o.flags = 4;
 	CHECK_RESULT(msb_logs_open("none", NULL, &o, &fd, &err), MSB_E_TOO_NEW, &err);
 	o.flags = 0;
 	o.sources = 1;
