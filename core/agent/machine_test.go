@@ -205,5 +205,7 @@ func TestKeeperThatIsKilled(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, out.Close())
 	require.Equal(t, syscall.SIGKILL, f.Result().Status.Signal())
-	require.NotContains(t, enginetest.Output(t, m, "ps", "-o", "comm"), "sleep")
+	// They are killed when it ends, and gone a moment later.
+	require.Eventually(t, func() bool { return !strings.Contains(enginetest.Output(t, m, "ps", "-o", "comm"), "sleep") },
+		10*time.Second, 10*time.Millisecond)
 }
