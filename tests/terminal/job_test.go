@@ -63,8 +63,9 @@ func TestJobControl(t *testing.T) {
 				p.expect("ready> ")
 				p.keys("bg\r")      // it reads: only the foreground may
 				p.expect("cont-42") // the prompt may come before
-				p.keys("jobs\r")
-				p.expect("Stopped")
+				p.keys("until jobs >/tmp/$$; grep Stopped /tmp/$$; do sleep 0.05; done; echo stopped-$((40+2))\r")
+				p.expect("stopped-42")
+				p.expect("ready> ")
 				p.keys("fg\r")
 				p.expect("cont-42")
 				p.keys("def\r")
