@@ -47,7 +47,7 @@ func TestSignals(t *testing.T) {
 		assert.Equal(t, int32(-1), out.ExitCode)
 		assert.ErrorIs(t, p.Signal(sig), code(fault.Done))
 	}
-	p := harness.Shell(t, sb, "trap 'echo caught' USR1; echo up; while :; do read x; done").Running()
+	p := harness.Shell(t, sb, "trap 'echo caught' USR1; echo up; while :; do sleep 0.05; done").Running()
 	p.Line("up\n")
 	for _, sig := range []int{0, -1, 65} {
 		assert.ErrorIs(t, p.Signal(sig), code(fault.Invalid))
