@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -68,6 +69,8 @@ func (p *Program) Running() *Program {
 func (p *Program) Line(want string) {
 	p.t.Helper()
 	buf := make([]byte, len(want))
+	p.Out.SetReadDeadline(time.Now().Add(Limit))
+	defer p.Out.SetReadDeadline(time.Time{})
 	_, err := io.ReadFull(p.Out, buf)
 	require.NoError(p.t, err)
 	require.Equal(p.t, want, string(buf))
