@@ -26,6 +26,7 @@ type boot struct {
 	options  []string // gVisor's
 	logs     engineLogs
 
+	spec     []byte // the specification as JSON
 	children children
 	state    *os.File // directory of the control socket
 	rpc      *rpcPool
@@ -61,29 +62,34 @@ func (b *boot) give(sentry *attending) error {
 	}()
 	defer closeAll([]*os.File{sentry.ring}) // after the gofer has it
 	spec := b.root.spec(b.ids, b.cfg.OverlayBytes)
+	var err error
+	if b.spec, err = json.Marshal(spec); err != nil {
+		return err
+	}
 	orders := &command{}
 	defer orders.close()
 	confs := mountConfs(spec, b.cfg.OverlayBytes)
 	ends := &goferEnds{}
 	defer func() { ends.close() }()
-	gofer := make(chan error, 1)
-	gofer <- nil
+	var gofer <-chan error
 	if countServed(confs) > 0 {
-		var err error
-		if ends, err = b.goGofer(sentry.ring, spec, confs, orders, gofer); err != nil {
+		if ends, gofer, err = b.goGofer(sentry.ring, confs, orders); err != nil {
 			return err
 		}
 	}
-	err := b.order(orders, spec, confs, ends, sentry.ring != nil)
+	err = b.order(orders, spec, confs, ends, sentry.ring != nil)
 	failpoint.Mark("engine.prepared")
 	if err == nil {
 		given = true
 		err = sentry.give(&b.children, wire.Orders{Args: orders.args, CPU: askCPU()}, orders.files)
 	}
+	if gofer == nil {
+		return err
+	}
 	if goferErr := <-gofer; err == nil {
 		err = goferErr
 	}
-	if err != nil || b.children.gofer == 0 {
+	if err != nil {
 		return err
 	}
 	requests := ends.requests
@@ -92,19 +98,19 @@ func (b *boot) give(sentry *attending) error {
 	return ends.tellSentry(b.children.sentry)
 }
 
-// goGofer starts the gofer beside what follows, which is told on done.
-func (b *boot) goGofer(ring *os.File, spec *specs.Spec, confs []string, sentry *command, done chan error) (*goferEnds, error) {
-	file, err := specFile(spec)
+// goGofer starts the gofer beside what follows. The channel gives the start's result.
+func (b *boot) goGofer(ring *os.File, confs []string, sentry *command) (*goferEnds, <-chan error, error) {
+	file, err := memfile("spec", b.spec)
 	if err != nil {
-		return &goferEnds{}, err
+		return &goferEnds{}, nil, err
 	}
 	c, ends, err := goferCommand(b.cfg.ID, b.options, b.logs, file, ring, confs, sentry)
 	c.own = append(c.own, file)
 	if err != nil {
 		c.close()
-		return ends, err
+		return ends, nil, err
 	}
-	<-done
+	done := make(chan error, 1)
 	go func() {
 		defer c.close()
 		pid, err := startGofer(c, b.ids, b.root.donated)
@@ -113,7 +119,7 @@ func (b *boot) goGofer(ring *os.File, spec *specs.Spec, confs []string, sentry *
 		}
 		done <- err
 	}()
-	return ends, nil
+	return ends, done, nil
 }
 
 // order writes the sentry's command line.
@@ -148,7 +154,7 @@ func (b *boot) order(c *command, spec *specs.Spec, confs []string, ends *goferEn
 		return err
 	}
 	c.give("controller-fd", control)
-	file, err := specFile(spec)
+	file, err := memfile("spec", b.spec) // one for each process: they move its offset
 	if err != nil {
 		return err
 	}
@@ -202,15 +208,6 @@ func (b *boot) startRoot(ctx context.Context) error {
 		return fmt.Errorf("starting root container: %w", err)
 	}
 	return nil
-}
-
-// specFile is the specification, open for one process.
-func specFile(spec *specs.Spec) (*os.File, error) {
-	data, err := json.Marshal(spec)
-	if err != nil {
-		return nil, err
-	}
-	return memfile("spec", data)
 }
 
 // noBundle is where gVisor would look for relative paths. There are none.

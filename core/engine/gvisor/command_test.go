@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"encoding/json"
 	"flag"
 	"io"
 	"strings"
@@ -61,7 +62,9 @@ func TestCommandLinesAreGVisors(t *testing.T) {
 	defer b.logs.close()
 	sentry := &command{}
 	defer sentry.close()
-	file, err := specFile(spec)
+	data, err := json.Marshal(spec)
+	require.NoError(t, err)
+	file, err := memfile("spec", data)
 	require.NoError(t, err)
 	defer file.Close()
 	b.launcher = file

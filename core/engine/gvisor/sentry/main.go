@@ -16,7 +16,6 @@ import (
 	"gvisor.dev/gvisor/runsc/specutils"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/filters"
-
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 
 	_ "github.com/libmicrosandbox/microsandbox/core/engine/gvisor/early" // must be initialised first
