@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core"
 )
@@ -41,6 +42,7 @@ func Start(t testing.TB, sb *core.Sandbox, o core.ProcessOptions) *Program {
 		if o.Stdio[i].Kind == core.StdioPipe {
 			fd, err := p.Stdio(i)
 			require.NoError(t, err)
+			require.NoError(t, unix.SetNonblock(int(fd), true)) // or no deadline holds
 			*file = os.NewFile(uintptr(fd), "pipe")
 			t.Cleanup(func() { (*file).Close() })
 		}

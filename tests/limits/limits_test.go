@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/libmicrosandbox/microsandbox/core"
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/handle"
+	"github.com/libmicrosandbox/microsandbox/core/image"
 	"github.com/libmicrosandbox/microsandbox/tests/harness"
 )
 
@@ -97,6 +99,37 @@ func TestRefusedProcessesLeaveNothing(t *testing.T) {
 	p.Running().Line("started\n")
 	p.Stdin.Close()
 	assert.Zero(t, p.End().Limits)
+}
+
+// The end of a program that was killed is told when all that it had started is gone.
+func TestKilledProgramsMakeRoom(t *testing.T) {
+	sb := sandbox(t, core.Limits{Processes: 40})
+	for range 20 {
+		p := harness.Shell(t, sb, fmt.Sprintf(many, 38))
+		p.Running().Line("started\n")
+		require.NoError(t, p.Signal(9))
+		require.Zero(t, p.End().Limits)
+	}
+}
+
+// A process that its parent traced, and waited for, has ended without the engine being
+// told: it does not hold up the program's end, nor its usage.
+func TestKilledTracersAreGone(t *testing.T) {
+	o := harness.Options(t)
+	o.Root = image.Root{Kind: image.Host} // for perl, which Debian always has
+	sb := harness.Create(t, o)
+	const traceMe, stop = 0, 19
+	ptrace := map[string]int{"amd64": 101, "arm64": 117}[runtime.GOARCH]
+	tracer := fmt.Sprintf(`$p = fork; if (!$p) { syscall(%d, %d, 0, 0, 0); kill %d, $$; sleep 1000 }
+		$| = 1; waitpid($p, 2); open(F, "/proc/$p/status"); print grep(/^State:/, <F>);
+		kill 9, $p; waitpid($p, 0); print "reaped\n"; sleep 1000`,
+		ptrace, traceMe, stop)
+	p := harness.Start(t, sb, core.ProcessOptions{
+		Argv: []string{"perl", "-e", tracer}, Stdio: [3]core.Stdio{harness.Null, harness.Pipe, harness.Null},
+	})
+	p.Running().Line("State:\tt (tracing stop)\nreaped\n")
+	require.NoError(t, p.Signal(9))
+	assert.NotZero(t, p.End().MemoryPeak, "the usage is known")
 }
 
 func TestOpenFiles(t *testing.T) {

@@ -190,13 +190,18 @@ func (l *lineageLink) call(ctx context.Context, kind uint32, pid int32) error {
 	return err
 }
 
-// usageWait bounds the wait for a usage: it is sent before the end is told, and
-// not at all where another process of the guest traces the program.
-const usageWait = 200 * time.Millisecond
+const (
+	// usageWait bounds the wait for a usage: it is sent before the end is told, and
+	// not at all where another process of the guest traces the program.
+	usageWait = 200 * time.Millisecond
+	// killedWait is the same where the program was killed: it is sent when all that
+	// the program had started is gone, too.
+	killedWait = 5 * time.Second
+)
 
 // usage returns what an ended program has used; ok is false when that is
 // unknown.
-func (l *lineageLink) usage(pid int32) (u usage, ok bool) {
+func (l *lineageLink) usage(pid int32, limit time.Duration) (u usage, ok bool) {
 	l.mu.Lock()
 	if u, ok = l.ended[pid]; ok {
 		delete(l.ended, pid)
@@ -206,7 +211,7 @@ func (l *lineageLink) usage(pid int32) (u usage, ok bool) {
 	waiting := make(chan usage, 1)
 	l.waiting[pid] = waiting
 	l.mu.Unlock()
-	timer := time.NewTimer(usageWait)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case u = <-waiting:

@@ -47,7 +47,11 @@ func (p *process) finish(told bool) {
 	p.mu.Unlock()
 	used := engine.ProgramUsage{CPUTime: -1, OwnCPUTime: -1}
 	if told {
-		if u, ok := p.m.lineage.usage(p.pid); ok {
+		limit := usageWait
+		if killed {
+			limit = killedWait
+		}
+		if u, ok := p.m.lineage.usage(p.pid, limit); ok {
 			used = engine.ProgramUsage{CPUTime: u.all, OwnCPUTime: u.own, MemoryPeak: u.peak,
 				ProcessesRefused: u.flags&wire.FlagRefused != 0, OverlayFull: u.flags&wire.FlagOverlayFull != 0,
 				OpenFilesFull: u.flags&wire.FlagFilesFull != 0}

@@ -1,6 +1,8 @@
 package sentry
 
 import (
+	"maps"
+
 	"gvisor.dev/gvisor/pkg/fspath"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/sentry/limits"
@@ -22,16 +24,20 @@ func (l *lineage) setLimits(config map[string]any) {
 	}
 }
 
-// tooMany reports whether the machine has more tasks than it may, the one that t has
-// just made among them. Zombies count: they cost memory too.
-func (l *lineage) tooMany(t *kernel.Task) bool {
+// tooMany reports whether the machine has more tasks than it may, child among them,
+// which t has just made. Zombies count: they cost memory too.
+func (l *lineage) tooMany(t, child *kernel.Task) bool {
 	const init = 1
-	if l.most == 0 || t.Kernel().TaskSet().Root.NumTasks() <= l.most+init {
+	tasks := t.Kernel().TaskSet().Root
+	if l.most == 0 || tasks.NumTasks() <= l.most+init || l.living(tasks) <= l.most+init {
 		return false
 	}
 	f := l.familyOf(t)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if child != nil {
+		l.turnedAway[child] = struct{}{}
+	}
 	if f != nil {
 		f.flags |= wire.FlagRefused
 	}
@@ -40,6 +46,28 @@ func (l *lineage) tooMany(t *kernel.Task) bool {
 		l.send(wire.Frame{Kind: wire.Refused})
 	}
 	return true
+}
+
+// living counts tasks, but not those that were turned away: such a task never runs,
+// and ends a moment after its maker has been told.
+func (l *lineage) living(tasks *kernel.PIDNamespace) int {
+	l.mu.Lock()
+	gone := maps.Clone(l.turnedAway)
+	l.mu.Unlock()
+	all := tasks.Tasks()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(all)
+	for _, t := range all {
+		if _, ok := l.turnedAway[t]; ok {
+			n--
+			delete(gone, t)
+		}
+	}
+	for t := range gone {
+		delete(l.turnedAway, t)
+	}
+	return n
 }
 
 // overlayFull reports whether one of the file systems that take a guest's changes

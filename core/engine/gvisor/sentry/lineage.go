@@ -37,8 +37,9 @@ type lineage struct {
 	mu       sync.Mutex
 	programs map[int32]*family // by the program's pid, until it ends
 	of       map[*kernel.ThreadGroup]*family
-	sweepAt  int  // size of of at which the dead are looked for
 	refused  bool // most was met, and told
+
+	turnedAway map[*kernel.Task]struct{} // one too many, perhaps not gone yet
 }
 
 // family is a program and all that it started.
@@ -46,8 +47,10 @@ type family struct {
 	pid     int32               // the program's
 	program *kernel.ThreadGroup // nil while unknown
 	members map[*kernel.ThreadGroup]struct{}
-	dying   bool          // starts no more processes
+	dying   bool          // was killed: starts no more processes
+	over    bool          // the program has ended
 	cpu     time.Duration // of members that have ended
+	own     time.Duration // the program's own, once it has ended
 	peak    uint64        // largest resident size of a member that has ended
 	flags   uint64        // of wire.Ended
 
@@ -63,7 +66,8 @@ func init() {
 func newLineage(config map[string]any, endpoint *fd.FD) (seccheck.Sink, error) {
 	l := &lineage{
 		fd: endpoint.Release(), limits: copyDefaultLimits(),
-		programs: map[int32]*family{}, of: map[*kernel.ThreadGroup]*family{}, sweepAt: 64,
+		programs: map[int32]*family{}, of: map[*kernel.ThreadGroup]*family{},
+		turnedAway: map[*kernel.Task]struct{}{},
 	}
 	if l.limits == nil {
 		return nil, errors.New("gVisor's default limits are not set yet")
@@ -163,18 +167,20 @@ func (l *lineage) join(f *family, tg *kernel.ThreadGroup) {
 // error ends the new one before it does.
 func (l *lineage) Clone(ctx context.Context, _ seccheck.FieldSet, info *pb.CloneInfo) error {
 	t, ok := ctx.(*kernel.Task)
-	if !ok || l.tooMany(t) {
+	if !ok {
+		return linuxerr.EAGAIN
+	}
+	child := t.Kernel().TaskSet().Root.TaskWithID(kernel.ThreadID(info.CreatedThreadId))
+	if l.tooMany(t, child) {
 		return linuxerr.EAGAIN
 	}
 	if info.Flags&linux.CLONE_THREAD != 0 {
 		return nil
 	}
-	child := t.Kernel().TaskSet().Root.TaskWithID(kernel.ThreadID(info.CreatedThreadId))
 	f := l.familyOf(t)
-	if child == nil || f == nil {
+	if child == nil || f == nil || !child.RegisterOnDestroyAction(&reaped{l, child.ThreadGroup()}) {
 		return linuxerr.EAGAIN
 	}
-	l.sweep()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if f.dying {
@@ -182,6 +188,24 @@ func (l *lineage) Clone(ctx context.Context, _ seccheck.FieldSet, info *pb.Clone
 	}
 	l.join(f, child.ThreadGroup())
 	return nil
+}
+
+// reaped removes a process whose end was not told: its parent traced it.
+type reaped struct {
+	l  *lineage
+	tg *kernel.ThreadGroup
+}
+
+// TaskDestroyAction is called after the end of the task that led the process, without
+// gVisor's locks.
+func (r *reaped) TaskDestroyAction(context.Context) {
+	leader := r.tg.Leader()
+	if leader.ExitState() != kernel.TaskExitDead && leader.RegisterOnDestroyAction(r) {
+		return // another thread has executed a program, and leads now
+	}
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	r.l.leave(r.tg)
 }
 
 // TaskExit is called when a task begins to end and still has its memory.
@@ -220,8 +244,9 @@ func (l *lineage) ExitNotifyParent(ctx context.Context, _ seccheck.FieldSet, _ *
 	return nil
 }
 
-// leave removes a process that has ended; a program's usage is told. Called
-// with mu held.
+// leave removes a process that has ended. The program's end and its usage are told
+// with its own; of one that was killed, when nothing of it is left. Called with mu
+// held.
 func (l *lineage) leave(tg *kernel.ThreadGroup) {
 	f := l.of[tg]
 	if f == nil {
@@ -229,22 +254,28 @@ func (l *lineage) leave(tg *kernel.ThreadGroup) {
 	}
 	delete(l.of, tg)
 	delete(f.members, tg)
-	own := cpuTime(tg)
-	f.cpu += own
-	if f.program != tg {
+	used := cpuTime(tg)
+	f.cpu += used
+	switch {
+	case f.program == tg:
+		f.over, f.own = true, used
+		if l.programs[f.pid] == f {
+			delete(l.programs, f.pid)
+		}
+		if f.foreground != nil {
+			go f.foreground.SendSignal(kernel.SignalInfoPriv(linux.SIGHUP)) // takes a lock that is held here
+		}
+	case !f.over || !f.dying:
+		return
+	}
+	if f.dying && len(f.members) > 0 {
 		return
 	}
 	all := f.cpu
 	for living := range f.members {
 		all += cpuTime(living)
 	}
-	if l.programs[f.pid] == f {
-		delete(l.programs, f.pid)
-	}
-	if f.foreground != nil {
-		go f.foreground.SendSignal(kernel.SignalInfoPriv(linux.SIGHUP)) // takes a lock that is held here
-	}
-	l.send(wire.Frame{Kind: wire.Ended, PID: f.pid, A: uint64(all), B: uint64(own), C: f.peak, Flags: f.flags})
+	l.send(wire.Frame{Kind: wire.Ended, PID: f.pid, A: uint64(all), B: uint64(f.own), C: f.peak, Flags: f.flags})
 }
 
 // foregroundOf returns what is in the foreground of a process's controlling terminal.
@@ -265,26 +296,6 @@ func foregroundOf(tg *kernel.ThreadGroup) *kernel.ProcessGroup {
 func cpuTime(tg *kernel.ThreadGroup) time.Duration {
 	stats := tg.CPUStats()
 	return stats.UserTime + stats.SysTime
-}
-
-// sweep removes the dead whose end was not told: their parents traced them.
-func (l *lineage) sweep() {
-	l.mu.Lock()
-	var all []*kernel.ThreadGroup
-	if len(l.of) >= l.sweepAt {
-		for tg := range l.of {
-			all = append(all, tg)
-		}
-		l.sweepAt = 2*len(l.of) + 64
-	}
-	l.mu.Unlock()
-	for _, tg := range all {
-		if tg.Leader().ExitState() == kernel.TaskExitDead {
-			l.mu.Lock()
-			l.leave(tg)
-			l.mu.Unlock()
-		}
-	}
 }
 
 // kill ends a program and all that it started. None of them gets a new process
