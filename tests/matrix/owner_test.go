@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -159,7 +160,8 @@ func (o *owner) supervisor() store.Process {
 	return found[0]
 }
 
-// supervisors finds those of a name by their command lines.
+// supervisors finds those of a name by their command lines. A supervisor's child has
+// the same until it executes an engine: it is none.
 func supervisors(name string) []store.Process {
 	var found []store.Process
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -174,7 +176,11 @@ func supervisors(name string) []store.Process {
 			}
 		}
 	}
-	return found
+	var children []store.Process
+	for _, p := range found {
+		children = append(children, store.Children(p.Pid)...)
+	}
+	return slices.DeleteFunc(found, func(p store.Process) bool { return slices.Contains(children, p) })
 }
 
 // stopped waits until all of a process is stopped.
