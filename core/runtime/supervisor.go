@@ -377,8 +377,9 @@ const trimDelay = 5 * time.Second
 // sweepDelay is how long after its start a sandbox sweeps for others.
 const sweepDelay = 250 * time.Millisecond
 
-// sweepOthers takes away what dead sandboxes of the same state root left. The
-// channel is closed once it has.
+// sweepOthers takes away what sandboxes of the same state root left that were dead
+// when this one began, unless somebody else has meanwhile. The channel is closed once
+// it has.
 func (s *supervisor) sweepOthers() <-chan struct{} {
 	swept := make(chan struct{})
 	go func() {
@@ -392,9 +393,14 @@ func (s *supervisor) sweepOthers() <-chan struct{} {
 			return
 		}
 		defer root.Close()
+		if root.SweptSince(s.created) {
+			return
+		}
+		begun := time.Now()
 		root.SweepAll()
 		root.KillWedged(control.Ping)
 		handle.SweepMetrics(s.cfg.StateDir)
+		root.NoteSweep(begun)
 	}()
 	return swept
 }

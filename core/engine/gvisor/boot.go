@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -123,7 +122,7 @@ func (b *boot) goGofer(ring *os.File, confs []string, sentry *command) (*goferEn
 }
 
 // order writes the sentry's command line.
-func (b *boot) order(c *command, spec *specs.Spec, confs []string, ends *goferEnds, ring bool) error {
+func (b *boot) order(c *command, spec *ociSpec, confs []string, ends *goferEnds, ring bool) error {
 	c.add(b.options...)
 	if err := b.logs.addTo(c, "boot"); err != nil {
 		return err
@@ -214,7 +213,7 @@ func (b *boot) startRoot(ctx context.Context) error {
 const noBundle = "/"
 
 // sources are what the gofer may ask for.
-func sources(spec *specs.Spec) (all []string) {
+func sources(spec *ociSpec) (all []string) {
 	for _, m := range spec.Mounts {
 		if m.Type == "bind" && !wire.IsBindSource(m.Source) {
 			all = append(all, m.Source)

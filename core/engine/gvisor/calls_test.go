@@ -35,7 +35,8 @@ func fields(t *testing.T, v any) map[string]any {
 // The calls are those of the pinned gVisor: what is written here is what its own
 // client would write.
 func TestCallsAreGVisors(t *testing.T) {
-	caps, err := specutils.Capabilities(false, capabilities())
+	caps, err := specutils.Capabilities(false, theirSpec(t, &ociSpec{Process: ociProcess{Capabilities: ociCapabilities{
+		Bounding: guestCaps, Effective: guestCaps, Permitted: guestCaps}}}).Process.Capabilities)
 	require.NoError(t, err)
 	theirs := &control.ExecArgs{
 		Filename: "/bin/x", Argv: []string{"x", "y"}, Envv: []string{"A=b"}, WorkingDirectory: "/w",

@@ -5,8 +5,6 @@ import (
 	"os"
 	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
 )
 
@@ -52,7 +50,7 @@ func (c *command) close() { closeAll(c.own) }
 
 // mountConfs says of the root and each mount that comes from a file or directory of
 // the host who serves it, and where changes to it go.
-func mountConfs(spec *specs.Spec, overlayBytes uint64) []string {
+func mountConfs(spec *ociSpec, overlayBytes uint64) []string {
 	root := servedBy
 	if isImage(spec) {
 		root = "erofs"
@@ -71,7 +69,7 @@ func mountConfs(spec *specs.Spec, overlayBytes uint64) []string {
 
 const servedBy = "lisafs" // gVisor's name of the gofer's protocol
 
-func isImage(spec *specs.Spec) bool {
+func isImage(spec *ociSpec) bool {
 	return spec.Annotations["dev.gvisor.spec.rootfs.type"] == "erofs"
 }
 
@@ -89,7 +87,7 @@ func countServed(confs []string) (n int) {
 
 // addFiles adds what the sentry mounts from: images, opened anew, and connections to
 // the gofer, in the mounts' order.
-func (c *command) addFiles(spec *specs.Spec) error {
+func (c *command) addFiles(spec *ociSpec) error {
 	served := c.served
 	add := func(image bool, source string) error {
 		if !image {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gvisor.dev/gvisor/runsc/cmd"
@@ -38,14 +37,14 @@ func TestCommandLinesAreGVisors(t *testing.T) {
 	assert.Equal(t, config.OverlayMedium("memory"), overlay.RootOverlayMedium(), changed)
 	assert.Equal(t, "size=4096", "size="+strings.TrimPrefix(overlay.RootOverlaySize(), "size="), changed)
 
-	spec := &specs.Spec{
+	spec := &ociSpec{
 		Annotations: map[string]string{},
-		Mounts:      []specs.Mount{{Type: "tmpfs"}, {Type: "bind", Source: "/usr"}, {Type: "proc"}},
+		Mounts:      []ociMount{{Type: "tmpfs"}, {Type: "bind", Source: "/usr"}, {Type: "proc"}},
 	}
 	var confs specutils.GoferMountConfFlags
 	require.NoError(t, confs.Set(joinConfs(mountConfs(spec, 4096))), changed)
 	require.Len(t, confs, 2, "the root, and each mount of which gVisor says that it has one")
-	for _, m := range spec.Mounts {
+	for _, m := range theirSpec(t, spec).Mounts {
 		assert.Equal(t, m.Type == "bind", specutils.HasMountConfig(m), changed)
 	}
 	assert.True(t, confs[0].ShouldUseLisafs() && confs[0].ShouldUseOverlayfs(), changed)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/libmicrosandbox/microsandbox/core/fault"
 	"github.com/libmicrosandbox/microsandbox/core/image"
 )
@@ -39,7 +37,7 @@ func hostRoot(p paths, ids idMap, overlayBytes uint64) (*rootFS, error) {
 		if b.Recursive {
 			kind = "rbind"
 		}
-		r.mounts = append(r.mounts, specs.Mount{
+		r.mounts = append(r.mounts, ociMount{
 			Type: "bind", Source: b.Source, Destination: b.Target,
 			Options: []string{kind, "ro", "nosuid", "nodev"},
 		})
@@ -50,7 +48,7 @@ func hostRoot(p paths, ids idMap, overlayBytes uint64) (*rootFS, error) {
 }
 
 // tmpMount is a /tmp with a size limit; gVisor's own would have none.
-func tmpMount(overlayBytes uint64) specs.Mount {
-	return specs.Mount{Type: "tmpfs", Destination: "/tmp",
+func tmpMount(overlayBytes uint64) ociMount {
+	return ociMount{Type: "tmpfs", Destination: "/tmp",
 		Options: []string{"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", overlayBytes)}}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -34,7 +33,7 @@ func (r *rootFS) addMounts(cfg engine.Config, ids idMap) error {
 			return err
 		}
 		if target == "/tmp" { // ours gives way
-			r.mounts = slices.DeleteFunc(r.mounts, func(m specs.Mount) bool { return m.Destination == "/tmp" })
+			r.mounts = slices.DeleteFunc(r.mounts, func(m ociMount) bool { return m.Destination == "/tmp" })
 		}
 		r.mounts = append(r.mounts, m)
 		if !s.Spec.ReadOnly {
@@ -46,8 +45,8 @@ func (r *rootFS) addMounts(cfg engine.Config, ids idMap) error {
 }
 
 // mount is one mount as gVisor takes it.
-func (r *rootFS) mount(s *mounts.Source, target string, ids idMap) (specs.Mount, error) {
-	m := specs.Mount{Destination: target, Options: mountOptions(s.Spec)}
+func (r *rootFS) mount(s *mounts.Source, target string, ids idMap) (ociMount, error) {
+	m := ociMount{Destination: target, Options: mountOptions(s.Spec)}
 	switch s.Spec.Kind {
 	case mounts.Tmpfs:
 		mode := "mode=755"

@@ -5,7 +5,6 @@ import (
 	"os"
 	"unicode/utf8"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine"
@@ -17,7 +16,7 @@ import (
 // rootFS is a machine's root as gVisor takes it.
 type rootFS struct {
 	path        string
-	mounts      []specs.Mount
+	mounts      []ociMount
 	annotations map[string]string
 	cwd         string // default working directory of programs
 	notes       []string

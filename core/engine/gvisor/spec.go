@@ -1,10 +1,9 @@
 package gvisor
 
-import (
-	"fmt"
+import "fmt"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-)
+// ociVersion is that of the specification that ociSpec is a part of.
+const ociVersion = "1.2.0"
 
 // guestCaps are the capabilities of the guest's programs, as the header lists
 // them. All are virtual: the sentry interprets them, the host knows none.
@@ -13,25 +12,21 @@ var guestCaps = []string{
 	"CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_SETFCAP",
 }
 
-func capabilities() *specs.LinuxCapabilities {
-	return &specs.LinuxCapabilities{Bounding: guestCaps, Effective: guestCaps, Permitted: guestCaps}
-}
-
 // spec returns the OCI specification of the machine: its root container only
 // runs the launcher as pid 1; programs come later over the control socket.
-func (r *rootFS) spec(ids idMap, overlayBytes uint64) *specs.Spec {
+func (r *rootFS) spec(ids idMap, overlayBytes uint64) *ociSpec {
 	uids, gids := ids.mappings()
-	return &specs.Spec{
-		Version: specs.Version,
-		Process: &specs.Process{
+	return &ociSpec{
+		Version: ociVersion,
+		Process: ociProcess{
 			Args:            []string{"init"},
 			Cwd:             "/",
-			Capabilities:    capabilities(),
+			Capabilities:    ociCapabilities{Bounding: guestCaps, Effective: guestCaps, Permitted: guestCaps},
 			NoNewPrivileges: true,
 		},
-		Root:     &specs.Root{Path: r.path},
+		Root:     ociRoot{Path: r.path},
 		Hostname: "sandbox",
-		Mounts: append([]specs.Mount{
+		Mounts: append([]ociMount{
 			{Type: "proc", Destination: "/proc"},
 			{Type: "tmpfs", Destination: "/dev"},
 			{Type: "sysfs", Destination: "/sys", Options: []string{"ro", "nosuid", "noexec", "nodev"}},
@@ -39,11 +34,8 @@ func (r *rootFS) spec(ids idMap, overlayBytes uint64) *specs.Spec {
 				"nosuid", "nodev", "mode=1777", fmt.Sprintf("size=%d", overlayBytes)}},
 		}, r.mounts...),
 		Annotations: r.annotations,
-		Linux: &specs.Linux{
-			Namespaces: []specs.LinuxNamespace{
-				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
-				{Type: specs.MountNamespace}, {Type: specs.UserNamespace},
-			},
+		Linux: ociLinux{
+			Namespaces:  []ociNamespace{{"pid"}, {"ipc"}, {"uts"}, {"mount"}, {"user"}},
 			UIDMappings: uids,
 			GIDMappings: gids,
 		},

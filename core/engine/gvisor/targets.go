@@ -6,7 +6,6 @@ import (
 	"path"
 	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/fault"
@@ -18,7 +17,7 @@ import (
 // root binds, it is the sentry that follows them, within the guest's root as well.
 type targetResolver struct {
 	root *os.File          // nil: an image
-	own  []specs.Mount     // the engine's
+	own  []ociMount        // the engine's
 	made map[string]string // resolved target: the given one
 }
 

@@ -5,8 +5,6 @@ import (
 	"os"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core/engine/gvisor/wire"
@@ -20,9 +18,9 @@ type idMap struct {
 	note           string // for the receipt
 }
 
-func (m idMap) mappings() (uids, gids []specs.LinuxIDMapping) {
-	one := func(host uint64) []specs.LinuxIDMapping {
-		return []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(host), Size: uint32(m.size)}}
+func (m idMap) mappings() (uids, gids []ociIDMapping) {
+	one := func(host uint64) []ociIDMapping {
+		return []ociIDMapping{{ContainerID: 0, HostID: uint32(host), Size: uint32(m.size)}}
 	}
 	return one(m.uid), one(m.gid)
 }
