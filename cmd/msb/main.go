@@ -1,3 +1,7 @@
+// An idle supervisor would look up its processors, and their control group's limit,
+// each time that it wakes up.
+//go:debug updatemaxprocs=0
+
 // Command msb runs programs in sandboxes from a shell. It is also what the
 // library starts for each sandbox: the supervisor, and the engine's processes.
 package main

@@ -43,7 +43,7 @@ func (s *sleepState) end() {
 const (
 	// sleepLook is the pause between two looks at a guest that sleeps: who wakes up
 	// tells. The look is for a sentry that does not.
-	sleepLook = 2 * time.Second
+	sleepLook = 5 * time.Second
 	// sleepAnswer bounds the wait for the sentry's promise to tell.
 	sleepAnswer = 50 * time.Millisecond
 )
