@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/libmicrosandbox/microsandbox/core"
 )
@@ -42,7 +41,6 @@ func Start(t testing.TB, sb *core.Sandbox, o core.ProcessOptions) *Program {
 		if o.Stdio[i].Kind == core.StdioPipe {
 			fd, err := p.Stdio(i)
 			require.NoError(t, err)
-			require.NoError(t, unix.SetNonblock(int(fd), true)) // or no deadline holds
 			*file = os.NewFile(uintptr(fd), "pipe")
 			t.Cleanup(func() { (*file).Close() })
 		}
@@ -71,10 +69,17 @@ func (p *Program) Running() *Program {
 func (p *Program) Line(want string) {
 	p.t.Helper()
 	buf := make([]byte, len(want))
-	p.Out.SetReadDeadline(time.Now().Add(Limit))
-	defer p.Out.SetReadDeadline(time.Time{})
-	_, err := io.ReadFull(p.Out, buf)
-	require.NoError(p.t, err)
+	done := make(chan error, 1)
+	go func() { // no deadline holds on a descriptor that blocks
+		_, err := io.ReadFull(p.Out, buf)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		require.NoError(p.t, err)
+	case <-time.After(Limit):
+		p.t.Fatalf("the program did not say %q within %v", want, Limit)
+	}
 	require.Equal(p.t, want, string(buf))
 }
 

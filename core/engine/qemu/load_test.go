@@ -13,6 +13,9 @@ import (
 // A guest that is preempted must boot all the same: beside two hogs of the processor,
 // each time. $MSB_TEST_BOOTS is how often; 60 of 60 is what is promised.
 func TestBootsBesideHogs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots many machines: make test does")
+	}
 	boots := 2
 	if text := os.Getenv("MSB_TEST_BOOTS"); text != "" {
 		var err error

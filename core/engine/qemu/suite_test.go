@@ -19,6 +19,9 @@ import (
 // What every engine passes. A boot takes seconds here, so that tests with equal roots
 // share a machine.
 func TestSuiteOfAllEngines(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots many machines: make test does")
+	}
 	machines := map[string]engine.Machine{}
 	suite := enginetest.Suite{
 		Boot: func(inner testing.TB, root string) engine.Machine {
