@@ -68,6 +68,7 @@ func (p *Program) Running() *Program {
 // come to.
 func (p *Program) Line(want string) {
 	p.t.Helper()
+	p.Running() // it may speak before its start is known
 	buf := make([]byte, len(want))
 	done := make(chan error, 1)
 	go func() { // no deadline holds on a descriptor that blocks

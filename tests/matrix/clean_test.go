@@ -40,7 +40,7 @@ func remains(o core.Options, tree []store.Process) []string {
 // stays reports what a state directory may hold without a sandbox.
 func stays(relative string) bool {
 	switch relative {
-	case ".", "sandboxes", "stored", "metrics", ".metrics.new", "failpoint", "failpoint.reached":
+	case ".", "sandboxes", "stored", "metrics", "swept", ".metrics.new", "failpoint", "failpoint.reached":
 		return true
 	}
 	first, rest, _ := strings.Cut(relative, "/")
