@@ -163,7 +163,7 @@ func (c *Child) discard() {
 func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	growStack()
+	growStack(handlerFrames)
 	var mask, old unix.Sigset_t
 	mask.Val[0] = 1 << (unix.SIGCHLD - 1)
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &mask, &old); err != nil {
@@ -191,13 +191,22 @@ func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 	return pid, pidfd, err
 }
 
-// growStack makes room below the present frame: a stack once grown stays so until
-// the next garbage collection that finds it idle.
+// handlerFrames is the room that a handler of the host has, in steps of growStack:
+// 256 KiB.
+const handlerFrames = 4
+
+// growStack makes room for frames times 64 KiB below the present frame: a stack once
+// grown stays so until the next garbage collection that finds it idle. Go moves larger
+// variables to the heap, hence several frames.
 //
 //go:noinline
-func growStack() byte {
-	var room [256 << 10]byte
-	return room[len(os.Args)&0xff]
+func growStack(frames int) byte {
+	var room [64 << 10]byte
+	last := room[len(os.Args)&0xff]
+	if frames > 1 {
+		last += growStack(frames - 1)
+	}
+	return last
 }
 
 // Why an executable cannot be started.
