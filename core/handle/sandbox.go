@@ -168,7 +168,9 @@ func (s *Sandbox) run(ctx context.Context, path string, cfg control.Config) {
 	child, err := launch.Start(ctx, path, cfg)
 	closeFiles(cfg.MountFiles) // the supervisor has its own
 	if err != nil {
-		s.sweep(int(s.pid.Load())) // it may have begun before it was killed
+		if child != nil { // it may have begun before it was killed
+			s.sweep(child.Pid)
+		}
 	} else {
 		err = s.bootChild(ctx, child, cfg.Detached)
 	}

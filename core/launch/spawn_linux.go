@@ -28,7 +28,8 @@ type Child struct {
 }
 
 // Start spawns msb with cfg and waits for its startup line until ctx ends. On
-// error nothing is left. The child gets the descriptors of this package only, an
+// error nothing is left but what the child has made: it has only its pid, or is nil
+// when there never was one. The child gets the descriptors of this package only, an
 // empty environment, / as its directory, a session of its own, and an empty
 // signal mask.
 func Start(ctx context.Context, path string, cfg control.Config) (*Child, error) {
@@ -60,7 +61,7 @@ func Start(ctx context.Context, path string, cfg control.Config) (*Child, error)
 		child.Process.Kill()
 		<-child.Process.Done()
 		child.discard()
-		return nil, err
+		return child, err
 	}
 	return child, nil
 }

@@ -37,7 +37,8 @@ type preparation struct {
 }
 
 // Start spawns msb with cfg and waits for its startup line until ctx ends. On
-// error nothing is left. The child is in a job of its own, which ends with this
+// error nothing is left but what the child has made: it has only its pid, or is nil
+// when there never was one. The child is in a job of its own, which ends with this
 // process, before its first instruction. It gets the handles of this package only,
 // the environment of the system, the system's directory, and no console.
 func Start(ctx context.Context, path string, cfg control.Config) (*Child, error) {
@@ -72,7 +73,7 @@ func Start(ctx context.Context, path string, cfg control.Config) (*Child, error)
 		child.Process.Kill()
 		<-child.Process.Done()
 		child.discard()
-		return nil, err
+		return child, err
 	}
 	return child, nil
 }

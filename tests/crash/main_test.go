@@ -31,6 +31,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == store.SuperviseCommand {
+		supervise()
+	}
 	if os.Getenv("MSB_CRASH_OWNER") != "" {
 		own()
 	}
