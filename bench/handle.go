@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"time"
 )
 
 // killsPerRun makes 200 of each kind in a full run.
@@ -53,6 +54,9 @@ func (m *measurement) kills(killer *host) ([]figure, error) {
 		return nil, err
 	}
 	m.checkDone(answers[0][3])
+	if longest := summarise(answers[1][0]).max; longest >= endLimit {
+		m.fails("processes of a sandbox lived on after its owner's death, and were killed after %v", time.Duration(endLimit))
+	}
 	if err := m.lookForLitter(before, warmUps+runs); err != nil {
 		return nil, err
 	}
@@ -75,6 +79,10 @@ func (m *measurement) kills(killer *host) ([]figure, error) {
 	}
 	return figures, nil
 }
+
+// endLimit is LIMIT_MS of programs/killer.c, in nanoseconds. Now and then bwrap's child
+// lives on when bwrap is killed.
+const endLimit = 10e9
 
 // checkDone takes the numbers of processes that were left when the library said
 // that nothing is.

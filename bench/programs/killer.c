@@ -7,8 +7,8 @@
  *
  * gone is from the signal until no process that the command started, and none
  * that those started, is left, not even as a zombie: whoever loses its parent
- * comes to this program, which reaps until it has no child (ECHILD). PROCESSES is
- * how many came. What runs in a pid namespace dies before that namespace's first
+ * comes to this program, which reaps until it has no child (ECHILD). What is there
+ * after LIMIT_MS is killed, and the time says so. PROCESSES is how many came. What runs in a pid namespace dies before that namespace's first
  * process does, and is not counted.
  */
 #define _GNU_SOURCE
@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define TIMEOUT_MS 60000
+#define LIMIT_MS 10000
 
 extern char **environ;
 
@@ -32,6 +33,8 @@ __thread char failure[1024];
 static int spawn(char **argv, pid_t *pid, int *out)
 {
 	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t none;
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
@@ -39,7 +42,12 @@ static int spawn(char **argv, pid_t *pid, int *out)
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&files, ends[1], 1);
-	errno = posix_spawn(pid, argv[0], &files, NULL, argv, environ);
+	sigemptyset(&none);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	errno = posix_spawn(pid, argv[0], &files, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
 	close(ends[1]);
 	*out = ends[0];
@@ -65,9 +73,50 @@ static int wait_ready(int out)
 	return memcmp(got, want, length) == 0 ? 0 : fail("ready", "the program wrote something else");
 }
 
+/* Kills the children of this process, which has one thread. */
+static void kill_children(void)
+{
+	char path[64];
+	long child;
+
+	snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+	FILE *file = fopen(path, "re");
+
+	if (file == NULL)
+		return;
+	while (fscanf(file, "%ld", &child) == 1)
+		kill((pid_t)child, SIGKILL);
+	fclose(file);
+}
+
+/* Reaps until there is no child. SIGCHLD is blocked. */
+static int64_t reap_all(int64_t killed)
+{
+	int64_t processes = 0;
+
+	for (;;) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG);
+
+		if (pid > 0)
+			processes++;
+		else if (pid < 0 && errno == ECHILD)
+			return processes;
+		else if (now_ns() - killed > LIMIT_MS * INT64_C(1000000))
+			kill_children();
+		if (pid == 0) {
+			struct timespec second = { .tv_sec = 1 };
+			sigset_t child;
+
+			sigemptyset(&child);
+			sigaddset(&child, SIGCHLD);
+			sigtimedwait(&child, NULL, &second);
+		}
+	}
+}
+
 static int end(char **argv)
 {
-	int64_t killed, processes = 0;
+	int64_t killed, processes;
 	int out, result;
 	pid_t pid;
 
@@ -76,12 +125,7 @@ static int end(char **argv)
 	result = wait_ready(out);
 	killed = now_ns();
 	kill(pid, SIGKILL);
-	for (;;) {
-		if (waitpid(-1, NULL, 0) > 0)
-			processes++;
-		else if (errno == ECHILD)
-			break;
-	}
+	processes = reap_all(killed);
 	int64_t gone = now_ns();
 
 	close(out);
@@ -99,6 +143,11 @@ static int command(char **words, int count)
 
 int main(void)
 {
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
 		perror("killer: subreaper");
 		return 1;

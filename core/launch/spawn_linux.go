@@ -164,7 +164,7 @@ func (c *Child) discard() {
 func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	growStack(handlerFrames)
+	growStack()
 	var mask, old unix.Sigset_t
 	mask.Val[0] = 1 << (unix.SIGCHLD - 1)
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &mask, &old); err != nil {
@@ -192,22 +192,17 @@ func spawn(path string, argv []string, fds []int) (pid, pidfd int, err error) {
 	return pid, pidfd, err
 }
 
-// handlerFrames is the room that a handler of the host has, in steps of growStack:
-// 256 KiB.
-const handlerFrames = 4
+// handlerRoom is what a handler of the host has, in bytes: twice what Go gives to the
+// handlers of its own programs. Go moves variables above 128 KiB to the heap.
+const handlerRoom = 64 << 10
 
-// growStack makes room for frames times 64 KiB below the present frame: a stack once
-// grown stays so until the next garbage collection that finds it idle. Go moves larger
-// variables to the heap, hence several frames.
+// growStack makes room below the present frame: a stack once grown stays so until
+// the next garbage collection that finds it idle.
 //
 //go:noinline
-func growStack(frames int) byte {
-	var room [64 << 10]byte
-	last := room[len(os.Args)&0xff]
-	if frames > 1 {
-		last += growStack(frames - 1)
-	}
-	return last
+func growStack() byte {
+	var room [handlerRoom]byte
+	return room[len(os.Args)&0xff]
 }
 
 // Why an executable cannot be started.
