@@ -26,20 +26,20 @@ func TestSidesTakeTurnsAtBeingFirst(t *testing.T) {
 }
 
 func TestGrowthInCyclesFailsTheRun(t *testing.T) {
-	early := look{threads: 8, descriptors: 10, files: 2, resident: 1000}
+	early := look{threads: 8, descriptors: 10, files: 2, resident: 100 << 20}
 	tests := map[string]struct {
 		change func(*look)
 		want   string
 	}{
 		"nothing":             {func(*look) {}, ""},
-		"little memory":       {func(l *look) { l.resident = 1049 }, ""},
+		"little memory":       {func(l *look) { l.resident *= 1.049 }, ""},
 		"a thread":            {func(l *look) { l.threads += 3 }, "threads: 11 instead of 8 after 10 cycles"},
 		"a descriptor":        {func(l *look) { l.descriptors++ }, "descriptors: 11 instead of 10"},
 		"a descriptor gone":   {func(l *look) { l.descriptors-- }, "descriptors: 9 instead of 10"},
 		"a handle":            {func(l *look) { l.handleSlot++ }, "handle slot: 1 instead of 0"},
 		"a zombie":            {func(l *look) { l.children++ }, "children: 1 instead of 0"},
 		"a file":              {func(l *look) { l.files++ }, "files in the state directory: 3 instead of 2"},
-		"more than 5 percent": {func(l *look) { l.resident = 1060 }, "grew by 6.0 %"},
+		"more than 5 percent": {func(l *look) { l.resident *= 1.06 }, "grew by 6.0 %"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -54,6 +54,19 @@ func TestGrowthInCyclesFailsTheRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The heap of a small host may come to its size.
+func TestLittleGrowthOfASmallHost(t *testing.T) {
+	var m measurement
+	early := look{resident: 8 << 20}
+	late := early
+	late.resident += heapGrowth
+	m.compareLooks(early, late, 1000)
+	assert.NoError(t, m.broken())
+	late.resident++
+	m.compareLooks(early, late, 1000)
+	assert.ErrorContains(t, m.broken(), "grew by")
 }
 
 func TestProcessesLeftAtDoneFailTheRun(t *testing.T) {
