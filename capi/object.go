@@ -101,6 +101,7 @@ func closeHandle(h uint64) error {
 	}
 	close(o.closed)
 	o.Close()
+	trimLater()
 	return nil
 }
 
