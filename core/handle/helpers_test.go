@@ -18,11 +18,12 @@ func readFD(fd int) string {
 	return string(data)
 }
 
-// self runs one test of this binary in a process of its own.
+// self runs one test of this binary in a process of its own, which may be killed: its files
+// are then removed with ours.
 func self(t testing.TB, test string, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.count=1")
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+t.TempDir()), env...)
 	return cmd
 }
 
