@@ -22,6 +22,10 @@ const (
 	// which waits for the engine's death itself.
 	sweepLimit = deathLimit + time.Second
 	sweepPoll  = 5 * time.Millisecond
+
+	// lentLimit bounds the wait for the lock of a supervisor that is dead: a child that
+	// it forked and that has not executed yet has it for a moment more.
+	lentLimit = time.Second
 )
 
 // Record returns the record as written last.

@@ -51,6 +51,12 @@ func act(step, dir, name string) {
 		check(err)
 		check(os.WriteFile(filepath.Join(claim.Dir(), "left"), []byte("x"), 0o600))
 		check(os.Mkdir(filepath.Join(claim.Dir(), "readonly"), 0o500))
+	case "lent": // killed while a child of it, which has not executed yet, has the lock still
+		claim, err := root.Claim(rec)
+		check(err)
+		child := exec.Command("sleep", "0.3")
+		child.ExtraFiles = []*os.File{claim.lock}
+		check(child.Start())
 	case "discarding": // renamed away, not yet deleted
 		_, err := root.Claim(rec)
 		check(err)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -72,8 +73,7 @@ func (r *Root) sweepEntry(entry string) bool {
 		return errors.Is(err, syscall.ENOENT) && r.absent(entry)
 	}
 	defer unix.Close(fd)
-	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil &&
-		(!r.dying(entry) || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil) {
+	if !lock(fd, 0) && (!r.dying(entry) || !lock(fd, lentLimit)) {
 		return false
 	}
 	// Another sweeper may have removed this entry, and a new sandbox taken its
@@ -90,6 +90,16 @@ func (r *Root) sweepEntry(entry string) bool {
 		}
 	}
 	return r.discard(entry) == nil
+}
+
+// lock takes the lock of an open file; false when it is not to be had within the time.
+func lock(fd int, within time.Duration) bool {
+	for deadline := time.Now().Add(within); unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil; time.Sleep(sweepPoll) {
+		if !time.Now().Before(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *Root) absent(entry string) bool {

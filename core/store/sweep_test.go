@@ -18,7 +18,7 @@ import (
 func itoa(n int) string { return strconv.Itoa(n) }
 
 func TestTheDeadAreSweptAtEveryStep(t *testing.T) {
-	for _, step := range []string{"mkdir", "prepared", "claimed", "discarding"} {
+	for _, step := range []string{"mkdir", "prepared", "claimed", "lent", "discarding"} {
 		for verb, look := range map[string]func(*Root) error{
 			"list":  func(r *Root) error { _, err := r.List(); return err },
 			"sweep": (*Root).SweepAll,
