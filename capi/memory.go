@@ -1,3 +1,8 @@
+// Go would keep two files of the control group open in the host, to look up its limit of
+// processors again and again: see maxProcessors.
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 package main
 
 import (
@@ -12,16 +17,23 @@ import (
 // and a host would see that as a leak.
 const gcPercent = 20
 
-func init() { debug.SetGCPercent(gcPercent) }
+// maxProcessors bounds how many of the library's goroutines compute at once, and what Go
+// keeps for each processor: it has little to do, on a machine with many, too.
+const maxProcessors = 8
+
+func init() {
+	debug.SetGCPercent(gcPercent)
+	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcessors))
+}
 
 // trimDelay is for how long no handle has been closed when the host gets back what
 // the library does not use: closing one after another is not slowed.
 const trimDelay = 250 * time.Millisecond
 
-var trimmer = time.AfterFunc(1<<62, trim)
+var trimmer = sync.OnceValue(func() *time.Timer { return time.AfterFunc(trimDelay, trim) })
 
 // trimLater gives memory back to the host soon after the last of many closes.
-func trimLater() { trimmer.Reset(trimDelay) }
+func trimLater() { trimmer().Reset(trimDelay) }
 
 func trim() {
 	settle()

@@ -66,7 +66,7 @@ func TestCPlusPlusWithExceptionsAndThreads(t *testing.T) {
 }
 
 func TestLibraryLoadedLateIsCalledFromManyThreads(t *testing.T) {
-	assert.Equal(t, "good 64000", run(t, build(t, "late.c", false), library(t)))
+	assert.Equal(t, "files 0\ngood 64000", run(t, build(t, "late.c", false), library(t)))
 }
 
 func TestPreforkingPythonServer(t *testing.T) {

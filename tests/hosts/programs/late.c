@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-enum { THREADS = 64 };
+enum { THREADS = 64, DESCRIPTORS = 256 };
 
 static pthread_barrier_t loaded;
 static __typeof__(&msb_version) version;
@@ -47,16 +49,33 @@ static void *symbol(void *library, const char *name)
 	return found;
 }
 
+/* files counts open descriptors of files: not those of the kernel's own objects. */
+static int files(void)
+{
+	int fd, found = 0;
+
+	for (fd = 0; fd < DESCRIPTORS; fd++) {
+		char link[64], target[64];
+		ssize_t length;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		length = readlink(link, target, sizeof(target));
+		found += length > 0 && strncmp(target, "anon_inode:", 11) != 0;
+	}
+	return found;
+}
+
 int main(int argc, char **argv)
 {
 	msb_sandbox_options options = MSB_SANDBOX_OPTIONS_INIT;
 	msb_error error = MSB_ERROR_INIT;
 	pthread_t threads[THREADS];
 	void *library;
-	int i;
+	int i, before;
 
 	if (argc != 2)
 		return 2;
+	before = files();
 	pthread_barrier_init(&loaded, NULL, THREADS + 1);
 	for (i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, caller, NULL);
@@ -65,6 +84,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", dlerror());
 		return 1;
 	}
+	printf("files %d\n", files() - before);
 	*(void **)&version = symbol(library, "msb_version");
 	*(void **)&create = symbol(library, "msb_sandbox_create");
 	*(void **)&get_pid = symbol(library, "msb_sandbox_pid");
