@@ -1,5 +1,6 @@
-// An idle supervisor would look up its processors, and their control group's limit,
-// each time that it wakes up.
+// Go would look for its control group's limit of processors at each start, and read it each
+// time that an idle supervisor wakes up.
+//go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
 // Command msb runs programs in sandboxes from a shell. It is also what the

@@ -7,15 +7,21 @@ package supervise
 
 import (
 	"os"
+	goruntime "runtime"
 
 	"github.com/libmicrosandbox/microsandbox/core/launch"
 	"github.com/libmicrosandbox/microsandbox/core/runtime"
 )
 
+// maxProcessors bounds what Go keeps for each processor of a large machine: a supervisor
+// has little to compute.
+const maxProcessors = 4
+
 func init() {
 	if len(os.Args) < 2 || os.Args[1] != launch.SuperviseCommand {
 		return
 	}
+	goruntime.GOMAXPROCS(min(goruntime.GOMAXPROCS(0), maxProcessors))
 	// The goroutine that initialises is tied to the first thread, and each change to
 	// it and back would be one of threads.
 	go func() { os.Exit(runtime.Main(Engines())) }()
