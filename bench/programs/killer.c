@@ -8,8 +8,9 @@
  * gone is from the signal until no process that the command started, and none
  * that those started, is left, not even as a zombie: whoever loses its parent
  * comes to this program, which reaps until it has no child (ECHILD). What is there
- * after LIMIT_MS is killed, and the time says so. PROCESSES is how many came. What runs in a pid namespace dies before that namespace's first
- * process does, and is not counted.
+ * after LIMIT_MS is killed, and the time says so. PROCESSES is how many came. What
+ * runs in a pid namespace dies before that namespace's first process does, and is not
+ * counted.
  */
 #define _GNU_SOURCE
 #include "serve.h"
@@ -89,7 +90,9 @@ static void kill_children(void)
 	fclose(file);
 }
 
-/* Reaps until there is no child. SIGCHLD is blocked. */
+static sigset_t sigchld; /* what main blocks and reap_all waits for */
+
+/* Reaps until there is no child. */
 static int64_t reap_all(int64_t killed)
 {
 	int64_t processes = 0;
@@ -105,11 +108,8 @@ static int64_t reap_all(int64_t killed)
 			kill_children();
 		if (pid == 0) {
 			struct timespec second = { .tv_sec = 1 };
-			sigset_t child;
 
-			sigemptyset(&child);
-			sigaddset(&child, SIGCHLD);
-			sigtimedwait(&child, NULL, &second);
+			sigtimedwait(&sigchld, NULL, &second);
 		}
 	}
 }
@@ -143,11 +143,9 @@ static int command(char **words, int count)
 
 int main(void)
 {
-	sigset_t child;
-
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
+	sigemptyset(&sigchld);
+	sigaddset(&sigchld, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &sigchld, NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
 		perror("killer: subreaper");
 		return 1;

@@ -1,5 +1,8 @@
 package gvisor
 
+// ociVersion is that of the specification that ociSpec is a part of.
+const ociVersion = "1.2.0"
+
 // The part of an OCI runtime specification (version 1.x, config.json) that a machine
 // has. encoding/json looks at all types below the one that it writes before it writes
 // anything: those of the whole specification, Windows and Solaris among them, cost a

@@ -2,9 +2,6 @@ package gvisor
 
 import "fmt"
 
-// ociVersion is that of the specification that ociSpec is a part of.
-const ociVersion = "1.2.0"
-
 // guestCaps are the capabilities of the guest's programs, as the header lists
 // them. All are virtual: the sentry interprets them, the host knows none.
 var guestCaps = []string{
@@ -35,7 +32,7 @@ func (r *rootFS) spec(ids idMap, overlayBytes uint64) *ociSpec {
 		}, r.mounts...),
 		Annotations: r.annotations,
 		Linux: ociLinux{
-			Namespaces:  []ociNamespace{{"pid"}, {"ipc"}, {"uts"}, {"mount"}, {"user"}},
+			Namespaces:  []ociNamespace{{Type: "pid"}, {Type: "ipc"}, {Type: "uts"}, {Type: "mount"}, {Type: "user"}},
 			UIDMappings: uids,
 			GIDMappings: gids,
 		},
