@@ -26,7 +26,7 @@ func init() {
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcessors))
 }
 
-// trimDelay is for how long no handle has been closed when the host gets back what
+// trimDelay is for how long no sandbox has been closed when the host gets back what
 // the library does not use: closing one after another is not slowed.
 const trimDelay = 250 * time.Millisecond
 

@@ -101,7 +101,9 @@ func closeHandle(h uint64) error {
 	}
 	close(o.closed)
 	o.Close()
-	trimLater()
+	if o.process == nil { // a program leaves little
+		trimLater()
+	}
 	return nil
 }
 
